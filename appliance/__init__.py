@@ -1,0 +1,1 @@
+"""What every process shares: domain rules, data, clients, settings. Imports none of the other packages."""

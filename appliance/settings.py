@@ -1,0 +1,257 @@
+"""The settings of a process: one frozen tree, read once at its start from one YAML file.
+
+The file is named by `TRUNKLINE_SETTINGS`. Secrets are never in it: it names files, and `Secret` reads them.
+Provisioning writes the file (`provisioning/lite/settings_file.py` for the lite profile).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from typing_extensions import override
+
+from appliance.errors import InvalidInput
+
+SETTINGS_VARIABLE = "TRUNKLINE_SETTINGS"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class SecretFile(BaseModel):
+    """A secret that lives in a file of its own, readable by its process alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    file: AbsolutePath
+
+    @cached_property
+    def value(self) -> SecretStr:
+        """The secret, without the newline at its end. InvalidInput when the file is missing or empty."""
+        try:
+            text = self.file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise InvalidInput(
+                f"The secret {self.file.name} cannot be read.", remedy=f"Check {self.file}."
+            ) from error
+        if not text:
+            raise InvalidInput(f"The secret {self.file.name} is empty.", remedy=f"Check {self.file}.")
+        return SecretStr(text)
+
+    def reveal(self) -> str:
+        return self.value.get_secret_value()
+
+
+class DatabaseSettings(_Section):
+    """PostgreSQL. Three roles: the owner migrates, the app works under row-level security, the router reads the
+    numbers and trunks of every organization (an incoming call does not know its organization yet)."""
+
+    host: str = "127.0.0.1"
+    port: int = 5432
+    name: str = "trunkline"
+    owner_user: str = "trunkline_owner"
+    owner_password: SecretFile
+    app_user: str = "trunkline_app"
+    app_password: SecretFile
+    router_user: str = "trunkline_router"
+    router_password: SecretFile
+    pool_size: int = 8
+    statement_timeout_seconds: float = 10.0
+
+    def url(self, role: Literal["owner", "app", "router"], *, driver: str = "postgresql+psycopg") -> str:
+        """A connection URL; `driver="postgresql"` is the plain libpq form."""
+        from sqlalchemy.engine import URL
+
+        user, password = {
+            "owner": (self.owner_user, self.owner_password),
+            "app": (self.app_user, self.app_password),
+            "router": (self.router_user, self.router_password),
+        }[role]
+        url = URL.create(driver, user, password.reveal(), self.host, self.port, self.name)
+        return url.render_as_string(hide_password=False)
+
+
+class RedisSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = 6379
+    password: SecretFile
+
+
+class RoomSettings(_Section):
+    """The LiveKit SFU."""
+
+    url: str = "ws://127.0.0.1:7880"
+    api_key: str = "trunkline"
+    api_secret: SecretFile
+
+    @property
+    def http_url(self) -> str:
+        return self.url.replace("ws://", "http://", 1).replace("wss://", "https://", 1)
+
+
+class ObjectStoreSettings(_Section):
+    """Any S3 store."""
+
+    endpoint: str = "127.0.0.1:9000"
+    secure: bool = False
+    region: str = "us-east-1"
+    access_key: str = "trunkline"
+    secret_key: SecretFile
+    bucket: str = "recordings"
+    part_size_bytes: int = 5 * 1024 * 1024
+    timeout_seconds: float = 10.0
+
+
+class GatewaySettings(_Section):
+    """The SIP gateway (Asterisk) and what the bridge needs to drive it."""
+
+    ari_url: str = "http://127.0.0.1:8088"
+    ari_user: str = "trunkline"
+    ari_password: SecretFile
+    ari_app: str = "trunkline"
+    audiosocket_host: str = "127.0.0.1"
+    audiosocket_port: int = 9092
+    config_dir: AbsolutePath
+    """Where the bridge writes `pjsip_trunks.conf` and `extensions_trunks.conf`; the gateway includes them."""
+    sip_host: str = "127.0.0.1"
+    sip_port: int = 5060
+    sip_tls_port: int = 5061
+    external_address: str = "127.0.0.1"
+    rtp_timeout_seconds: int = 20
+    trunk_poll_seconds: float = 2.0
+
+
+class SpeechSettings(_Section):
+    """Recogniser and voice: servers of the KServe v2 gRPC protocol (Triton's, and the lite server's)."""
+
+    stt_address: str = "127.0.0.1:8001"
+    stt_model: str = "stt"
+    tts_address: str = "127.0.0.1:8001"
+    tts_model: str = "tts"
+    result_timeout_seconds: float = 2.5
+    first_audio_timeout_seconds: float = 2.5
+    max_streams: int = 32
+
+
+class LanguageSettings(_Section):
+    """An OpenAI-compatible chat server, and the scripted dialogue engine that answers when it is lost."""
+
+    base_url: str = "http://127.0.0.1:8000/v1"
+    model: str = "scripted"
+    api_key: SecretFile | None = None
+    fallback_base_url: str | None = None
+    fallback_model: str = "scripted"
+    first_token_timeout_seconds: float = 2.5
+
+
+class ToolApiSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = 8100
+    service_token: SecretFile
+    """What the bridge, the worker and the jobs worker show at /internal/calls."""
+    token_key: SecretFile
+    """HMAC key of the per-call tokens; known to the tool API alone."""
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+
+class WorkerSettings(_Section):
+    agent_name: str = "trunkline"
+    """The name by which rooms dispatch the agent."""
+    max_calls: int = 10
+    prewarmed_processes: int = 2
+    health_port: int = 8081
+    silence_seconds: float = 8.0
+    """After so long without a word of the caller the agent asks; after as long again it ends the call."""
+
+
+class BridgeSettings(_Section):
+    health_port: int = 8082
+    agent_ready_timeout_seconds: float = 8.0
+    worker_lost_attempts: int = 2
+
+
+class JobsSettings(_Section):
+    health_port: int = 8083
+    spool_scan_seconds: float = 2.0
+
+
+class SecuritySettings(_Section):
+    box_key: SecretFile
+    """32 random bytes, base64: wraps the organizations' keys."""
+
+
+class TelemetrySettings(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    json_lines: bool = True
+
+
+class Settings(_Section):
+    """Everything that a process is told from outside."""
+
+    profile: Literal["lite", "gpu"] = "lite"
+    site_name: str = "Trunkline"
+    data_dir: AbsolutePath
+    spool_dir: AbsolutePath
+    """Encrypted recordings and undelivered call reports wait here until they have arrived."""
+    sentences_dir: AbsolutePath
+    """`<language>/<key>.wav`, 16 kHz mono: what the caller hears when a part is lost."""
+    database: DatabaseSettings
+    redis: RedisSettings
+    rooms: RoomSettings
+    object_store: ObjectStoreSettings
+    gateway: GatewaySettings
+    speech: SpeechSettings = Field(default_factory=SpeechSettings)
+    language: LanguageSettings = Field(default_factory=LanguageSettings)
+    tool_api: ToolApiSettings
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    bridge: BridgeSettings = Field(default_factory=BridgeSettings)
+    jobs: JobsSettings = Field(default_factory=JobsSettings)
+    security: SecuritySettings
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
+
+    @override
+    def __repr__(self) -> str:
+        return f"Settings(profile={self.profile!r}, site_name={self.site_name!r})"
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Reads the settings file, or the one that `TRUNKLINE_SETTINGS` names.
+
+    Raises InvalidInput with the name of the first wrong key.
+    """
+    if path is None:
+        named = os.environ.get(SETTINGS_VARIABLE)
+        if not named:
+            raise InvalidInput(
+                "No settings file is named.", remedy=f"Set {SETTINGS_VARIABLE}, or start by `make demo`."
+            )
+        path = Path(named)
+    try:
+        tree: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(f"The settings file {path} cannot be read.", remedy="Run `make demo`.") from error
+    except yaml.YAMLError as error:
+        raise InvalidInput(f"The settings file {path} is not YAML.", remedy=str(error)) from error
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"The setting {key} in {path}: {first['msg']}.", field=key) from error

@@ -1,0 +1,1 @@
+"""The speech and language engines, each a server behind a standard protocol."""
