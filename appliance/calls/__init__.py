@@ -1,0 +1,1 @@
+"""Calls: admission, life, turns, end."""

@@ -1,0 +1,1 @@
+"""Calendars, free slots, bookings and orders."""

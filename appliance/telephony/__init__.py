@@ -1,0 +1,1 @@
+"""Numbers, trunks, opening hours: how the world reaches the box."""
