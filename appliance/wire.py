@@ -38,7 +38,7 @@ def _sensible_time(moment: datetime) -> datetime:
 
 
 def storable_json(value: Any, depth: int = 0) -> Any:
-    """The value as `jsonb` can hold it; ValueError for what JSON does not know (NaN) and for what is too deep."""
+    """The value as `jsonb` can hold it; ValueError for what JSON does not know and what is too deep."""
     if depth > MAX_JSON_DEPTH:
         raise ValueError("nested too deep")
     if value is None or isinstance(value, bool):

@@ -72,7 +72,7 @@ class AdmissionRequest(WireModel):
 
 
 class OutboundRequest(WireModel):
-    """A call that the box is to place; without `trunk_id` and `number_id` the first fitting ones are taken."""
+    """A call that the box is to place; without `trunk_id` and `number_id` the first that fit."""
 
     organization_id: UUID
     agent_id: UUID
@@ -169,8 +169,8 @@ class Ended(WireModel):
 class Turn(WireModel):
     """What the caller said and what the agent answered.
 
-    `stamps` count milliseconds since the caller stopped speaking; their names are `StampName`, and a name that
-    a newer worker adds is kept.
+    `stamps` count milliseconds since the caller stopped speaking; their names are `StampName`, and a name
+    that a newer worker adds is kept.
     """
 
     index: int = Field(ge=0, le=100_000)
