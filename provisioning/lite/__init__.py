@@ -1,0 +1,1 @@
+"""The lite profile: every part of the box as a process on one machine, under a supervisor."""

@@ -1,0 +1,99 @@
+"""The parts that we wrote, and the gateway."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from provisioning.lite import probes
+from provisioning.lite.part import Part, Site
+from provisioning.lite.servers import SERVERS
+
+
+def _python(module: str) -> Callable[[Site], list[str]]:
+    return lambda _site: [sys.executable, "-m", module]
+
+
+def _ready(port: str, path: str = "/health/ready") -> Callable[[Site], Callable[[], None]]:
+    return lambda site: probes.http(f"http://127.0.0.1:{site.ports[port]}{path}")
+
+
+def _prepare_gateway(site: Site) -> None:
+    from provisioning.lite import asterisk, sentences  # pyright: ignore
+
+    sentences.render(site.settings)
+    asterisk.prepare(site.settings, site.ports, site.directory)
+
+
+def _gateway_command(site: Site) -> list[str]:
+    from provisioning.lite import asterisk  # pyright: ignore
+
+    return asterisk.command(site.settings, site.ports, site.directory)
+
+
+def _gateway_probe(site: Site) -> Callable[[], None]:
+    gateway = site.settings.gateway
+    return probes.http(
+        f"{gateway.ari_url}/ari/asterisk/info", auth=(gateway.ari_user, gateway.ari_password.reveal())
+    )
+
+
+PROGRAMS = (
+    Part(
+        name="asterisk",
+        listens=("asterisk", "asterisk_tls", "ari"),
+        media=True,
+        prepare=_prepare_gateway,
+        command=_gateway_command,
+        probe=_gateway_probe,
+    ),
+    Part(
+        name="speech",
+        listens=("speech",),
+        command=_python("models.lite"),
+        probe=lambda site: probes.kserve(
+            site.settings.speech.stt_address, site.settings.speech.stt_model, site.settings.speech.tts_model
+        ),
+    ),
+    Part(
+        name="dialogue",
+        listens=("dialogue",),
+        command=_python("models.llm.scripted"),
+        probe=_ready("dialogue", "/health"),
+    ),
+    Part(
+        name="tool_api",
+        listens=("tool_api",),
+        needs=("postgres",),
+        command=_python("runtime.tool_api"),
+        probe=_ready("tool_api"),
+    ),
+    Part(
+        name="worker",
+        listens=("worker",),
+        needs=("livekit", "speech", "dialogue", "tool_api"),
+        media=True,
+        command=_python("runtime.agent"),
+        probe=_ready("worker", "/"),
+        ready_seconds=120.0,
+        stop_seconds=20,
+    ),
+    Part(
+        name="bridge",
+        listens=("bridge", "bridge_audiosocket"),
+        needs=("asterisk", "livekit", "tool_api"),
+        media=True,
+        command=_python("runtime.sip"),
+        probe=_ready("bridge"),
+    ),
+    Part(
+        name="jobs",
+        listens=("jobs",),
+        needs=("postgres", "minio", "tool_api"),
+        command=_python("runtime.jobs"),
+        probe=_ready("jobs"),
+    ),
+)
+
+PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *PROGRAMS)}
+"""In the order of their start; they are stopped the other way round."""

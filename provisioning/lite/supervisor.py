@@ -1,0 +1,212 @@
+"""supervisord under the box's directory, and what one asks of it over its unix socket."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import Faults, SupervisorTransport  # pyright: ignore[reportMissingTypeStubs]
+
+from appliance.errors import Unavailable
+from provisioning.lite.cache import REPOSITORY
+from provisioning.lite.settings_file import write_if_changed
+
+_LONGEST_SOCKET_PATH = 90
+_START_SECONDS = 30.0
+_STOP_SECONDS = 90.0
+
+
+class Program:
+    """One `[program]` of supervisord's configuration; programs start in the order of their priority."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        priority: int,
+        environment: Mapping[str, str],
+        stop_signal: str,
+        stop_seconds: int,
+    ) -> None:
+        self.name = name
+        pairs = ",".join(f'{key}="{_escape(value)}"' for key, value in environment.items())
+        self.section = "\n".join(
+            [
+                f"[program:{name}]",
+                "command=" + " ".join(f'"{_escape(word)}"' for word in command),
+                f"directory={_escape(str(REPOSITORY))}",
+                f"environment={pairs}",
+                f"priority={priority}",
+                "autostart=false",
+                "autorestart=true",
+                "startsecs=2",
+                "startretries=10",
+                f"stopsignal={stop_signal}",
+                f"stopwaitsecs={stop_seconds}",
+                "killasgroup=true",
+                "redirect_stderr=true",
+                f"stdout_logfile={_escape(str(log))}",
+                "stdout_logfile_maxbytes=20MB",
+                "stdout_logfile_backups=2",
+                "",
+            ]
+        )
+
+
+def _escape(text: str) -> str:
+    return text.replace("%", "%%").replace('"', '\\"')
+
+
+class Supervisor:
+    """The supervisor of one box directory, running or not."""
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / "supervisor"
+        socket = self._folder / "socket"
+        if len(str(socket)) > _LONGEST_SOCKET_PATH:  # the kernel takes 107 bytes
+            short = hashlib.sha256(str(socket).encode()).hexdigest()[:16]
+            socket = Path(tempfile.gettempdir()) / f"trunkline-{os.getuid()}-{short}.sock"
+        self._socket = socket
+        self._configuration = self._folder / "supervisord.conf"
+        self._pid_file = self._folder / "pid"
+        self.log = self._folder / "supervisord.log"
+
+    def configure(self, programs: Sequence[Program]) -> None:
+        """Writes the configuration; a running supervisor takes up what has changed."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        main = "\n".join(
+            [
+                "[supervisord]",
+                f"logfile={_escape(str(self.log))}",
+                f"pidfile={_escape(str(self._pid_file))}",
+                f"childlogdir={_escape(str(self._folder))}",
+                "identifier=trunkline",
+                "minfds=4096",
+                "umask=022",
+                *(["user=root"] if os.geteuid() == 0 else []),
+                "",
+                "[unix_http_server]",
+                f"file={_escape(str(self._socket))}",
+                "chmod=0700",
+                "",
+                "[rpcinterface:supervisor]",
+                "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+                "",
+            ]
+        )
+        changed = write_if_changed(
+            self._configuration, "\n".join([main, *(program.section for program in programs)]), private=True
+        )
+        if changed and self.running():
+            self._reload()
+
+    def _reload(self) -> None:
+        added, altered, removed = self._call("reloadConfig")[0]
+        for name in (*altered, *removed):
+            self._call("stopProcessGroup", name)
+            self._call("removeProcessGroup", name)
+        for name in (*altered, *added):
+            self._call("addProcessGroup", name)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        transport = SupervisorTransport("", "", f"unix://{self._socket}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def pid(self) -> int | None:
+        try:
+            process = psutil.Process(int(self._pid_file.read_text()))
+            ours = any("supervisor" in word for word in process.cmdline())
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return process.pid if ours and process.status() != psutil.STATUS_ZOMBIE else None
+
+    def running(self) -> bool:
+        try:
+            return bool(self._call("getState"))
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def start(self) -> None:
+        """Starts it in the background. Raises Unavailable when it does not answer in time."""
+        if self.running():
+            return
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.lower().endswith("_proxy")  # the parts talk to loopback only
+        }
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._configuration)]
+        result = subprocess.run(
+            command,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_START_SECONDS,
+            check=False,
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.running():
+            if result.returncode != 0 or time.monotonic() > deadline:
+                raise Unavailable(
+                    "The supervisor did not start.", remedy=f"See {self.log}. {result.stderr.strip()[-400:]}"
+                )
+            time.sleep(0.05)
+
+    def start_program(self, name: str) -> None:
+        """Does nothing when it runs already."""
+        try:
+            self._call("startProcess", name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != Faults.ALREADY_STARTED:
+                raise Unavailable(f"{name} cannot be started: {fault.faultString}.") from fault
+
+    def stop_program(self, name: str) -> None:
+        """Returns when it has ended."""
+        try:
+            self._call("stopProcess", name, True)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode not in (Faults.NOT_RUNNING, Faults.BAD_NAME):
+                raise Unavailable(f"{name} cannot be stopped: {fault.faultString}.") from fault
+
+    def states(self) -> dict[str, tuple[str, int]]:
+        """State name (RUNNING, BACKOFF, ...) and pid (0: none) of each program; empty when nothing runs."""
+        try:
+            rows = self._call("getAllProcessInfo")
+        except (OSError, xmlrpc.client.Error):
+            return {}
+        return {row["name"]: (row["statename"], row["pid"]) for row in rows}
+
+    def shutdown(self) -> None:
+        """Ends the supervisor, and with it whatever still runs."""
+        pid = self.pid()
+        if pid is None:
+            return
+        process = psutil.Process(pid)
+        children = process.children(recursive=True)
+        try:
+            if self.running():
+                self._call("shutdown")
+            else:
+                process.terminate()
+            process.wait(timeout=_STOP_SECONDS)
+        except (psutil.TimeoutExpired, OSError):
+            process.kill()
+        except psutil.NoSuchProcess:
+            pass
+        _, alive = psutil.wait_procs(children, timeout=5)
+        for child in alive:
+            child.kill()
