@@ -70,7 +70,7 @@ class CallEvent(OfOrganization, Base):
 
 
 class Turn(OfOrganization, Base):
-    """What the caller said, what the agent answered, and when (`stamps`: ms since the caller's last speech)."""
+    """What the caller said and the agent answered; `stamps` are ms since the caller's last speech."""
 
     __tablename__ = "turns"
 

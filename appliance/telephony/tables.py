@@ -21,7 +21,7 @@ class Trunk(OfOrganization, Base):
     name: Mapped[str]
     transport: Mapped[str] = mapped_column(server_default="udp")
     host: Mapped[str | None]
-    """Where calls out go, and whence calls come in; none for an account whose phone registers or just calls."""
+    """Where calls out go, and whence calls come in; none for a phone that only calls in."""
     port: Mapped[int | None]
     match: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     """Addresses or networks from which calls belong to this trunk."""
@@ -62,12 +62,15 @@ class Number(OfOrganization, Base):
     max_calls: Mapped[int | None]
     overflow: Mapped[str | None]
     """A SIP URI to which calls over the limit are sent by 302."""
+    closed_action: Mapped[str] = mapped_column(server_default="answer")
+    """What a call outside the opening hours meets."""
 
     __table_args__ = (
         referable(),
         same_organization("agent_id", "agents", ondelete=None, deferred=True),
         same_organization("trunk_id", "trunks", ondelete=None, deferred=True),
         CheckConstraint("max_calls >= 0", name="max_calls"),
+        CheckConstraint("closed_action IN ('answer', 'refuse', 'overflow')", name="closed_action"),
     )
 
 
