@@ -8,7 +8,7 @@ from pathlib import Path
 
 import urllib3
 from minio import Minio
-from minio.credentials import StaticProvider
+from minio.credentials.providers import StaticProvider
 from minio.minioadmin import MinioAdmin
 
 from provisioning.lite.part import Site
@@ -28,6 +28,7 @@ def recordings_policy(bucket: str) -> dict[str, object]:
                 "Action": [
                     "s3:ListBucket",
                     "s3:GetBucketLocation",
+                    "s3:GetBucketObjectLockConfiguration",
                     "s3:ListBucketMultipartUploads",
                 ],
                 "Resource": [f"arn:aws:s3:::{bucket}"],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 
+from appliance.database.migrate import upgrade
+from appliance.database.provision import create_database
 from appliance.errors import Unavailable
 from provisioning.lite import probes
 from provisioning.lite.part import Part, Site
@@ -118,63 +119,26 @@ def _initialise(site: Site, data: Path) -> None:
         main.write("\ninclude 'trunkline.conf'\n")
 
 
+def _superuser_url(site: Site, database: str = "postgres") -> str:
+    password = read_secret(site.directory, "postgres_superuser_password")
+    address = f"{site.settings.database.host}:{site.ports['postgres']}"
+    return f"postgresql://{SUPERUSER}:{password}@{address}/{database}"
+
+
 def connect_as_superuser(site: Site, database: str) -> psycopg.Connection:
     """For provisioning alone; no process of the box knows this password."""
-    return psycopg.connect(
-        host=site.settings.database.host,
-        port=site.ports["postgres"],
-        user=SUPERUSER,
-        password=read_secret(site.directory, "postgres_superuser_password"),
-        dbname=database,
-        connect_timeout=5,
-        autocommit=True,
-    )
+    return psycopg.connect(_superuser_url(site, database), connect_timeout=5, autocommit=True)
 
 
 def _provision(site: Site) -> None:
-    """Roles, database and the extension that needs a superuser; then the owner's migrations."""
-    settings = site.settings.database
-    roles = {
-        settings.owner_user: settings.owner_password,
-        settings.app_user: settings.app_password,
-        settings.router_user: settings.router_password,
-    }
-    name = sql.Identifier(settings.name)
-    with connect_as_superuser(site, "postgres") as connection:
-        for role, password in roles.items():
-            known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
-            if known is None:
-                statement = sql.SQL(
-                    "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS PASSWORD {}"
-                )
-                connection.execute(statement.format(sql.Identifier(role), sql.Literal(password.reveal())))
-        exists = connection.execute(
-            "SELECT 1 FROM pg_database WHERE datname = %s", (settings.name,)
-        ).fetchone()
-        if exists is None:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {}").format(name, sql.Identifier(settings.owner_user))
-            )
-            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-            for role in (settings.app_user, settings.router_user):
-                connection.execute(
-                    sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, sql.Identifier(role))
-                )
-    with connect_as_superuser(site, settings.name) as connection:
+    """Roles, database, the extension that needs a superuser, and the owner's migrations."""
+    create_database(site.settings.database, _superuser_url(site))
+    with connect_as_superuser(site, site.settings.database.name) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
-    _migrate(site)
+    upgrade(site.settings)
 
 
-def _migrate(site: Site) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("appliance.database") and find_spec("appliance.database.migrate"):
-        from appliance.database.migrate import upgrade  # pyright: ignore
-
-        upgrade(site.settings)
-
-
-def _probe(site: Site):
+def _probe(site: Site) -> Callable[[], None]:
     password = read_secret(site.directory, "postgres_superuser_password")
     return probes.postgres(site.settings.database.host, site.ports["postgres"], SUPERUSER, password)
 

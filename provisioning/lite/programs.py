@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from provisioning.lite import probes
+from provisioning.lite.cache import cache_directory
 from provisioning.lite.part import Part, Site
 from provisioning.lite.servers import SERVERS
+
+if TYPE_CHECKING:
+    from provisioning.lite.asterisk import Asterisk
 
 
 def _python(module: str) -> Callable[[Site], list[str]]:
@@ -18,17 +23,39 @@ def _ready(port: str, path: str = "/health/ready") -> Callable[[Site], Callable[
     return lambda site: probes.http(f"http://127.0.0.1:{site.ports[port]}{path}")
 
 
-def _prepare_gateway(site: Site) -> None:
-    from provisioning.lite import asterisk, sentences  # pyright: ignore
+def _asterisk(site: Site) -> Asterisk:
+    from provisioning.lite.asterisk import Asterisk
 
-    sentences.render(site.settings)
-    asterisk.prepare(site.settings, site.ports, site.directory)
+    gateway = site.settings.gateway
+    return Asterisk(
+        root=cache_directory() / "asterisk-root",
+        directory=site.directory / "asterisk",
+        trunks_dir=gateway.config_dir,
+        sentences_dir=site.settings.sentences_dir,
+        sip_port=gateway.sip_port,
+        tls_port=gateway.sip_tls_port,
+        ari_port=site.ports["ari"],
+        rtp_first=site.ports["rtp_first"],
+        rtp_last=site.ports["rtp_last"],
+        ari_user=gateway.ari_user,
+        ari_password=gateway.ari_password.reveal(),
+        ari_app=gateway.ari_app,
+        external_address=gateway.external_address,
+    )
+
+
+def _prepare_gateway(site: Site) -> None:
+    """The sentences are there before the first caller: the gateway speaks them when the bridge is away."""
+    from provisioning.lite import asterisk, sentences
+
+    sentences.render(site.settings.sentences_dir)
+    asterisk.write_config(_asterisk(site))
 
 
 def _gateway_command(site: Site) -> list[str]:
-    from provisioning.lite import asterisk  # pyright: ignore
+    from provisioning.lite import asterisk
 
-    return asterisk.command(site.settings, site.ports, site.directory)
+    return asterisk.command(_asterisk(site))
 
 
 def _gateway_probe(site: Site) -> Callable[[], None]:
@@ -74,7 +101,7 @@ PROGRAMS = (
         needs=("livekit", "speech", "dialogue", "tool_api"),
         media=True,
         command=_python("runtime.agent"),
-        probe=_ready("worker", "/"),
+        probe=_ready("worker"),
         ready_seconds=120.0,
         stop_seconds=20,
     ),

@@ -73,6 +73,7 @@ def livekit_configuration(site: Site) -> dict[str, Any]:
             "udp_port": site.ports["livekit_rtc_udp"],
             "node_ip": "127.0.0.1",
             "use_external_ip": False,
+            "stun_servers": [f"127.0.0.1:{site.ports['livekit_rtc_udp']}"],  # else clients ask a public one
             "enable_loopback_candidate": True,
             "interfaces": {"includes": ["lo"]},
         },
