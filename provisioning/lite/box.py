@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
@@ -24,11 +24,9 @@ from provisioning.lite.port_check import require_free
 from provisioning.lite.ports import Ports
 from provisioning.lite.probes import NotReady
 from provisioning.lite.programs import PARTS
+from provisioning.lite.seed import Seed, seed
 from provisioning.lite.settings_file import write_if_changed, write_settings
 from provisioning.lite.supervisor import Program, Supervisor
-
-if TYPE_CHECKING:
-    from provisioning.lite.seed import Seed  # pyright: ignore
 
 OnEvent = Callable[[str, str, float], None]
 """Told of a start's progress: part, `starting` or `ready`, milliseconds since its start."""
@@ -106,8 +104,6 @@ class Box:
         """Identifiers of what was seeded; starts the database if it does not run."""
         if self._seed is None:
             self.start("postgres")
-            from provisioning.lite.seed import seed  # pyright: ignore
-
             self._seed = seed(self.settings)
         return self._seed
 

@@ -9,6 +9,8 @@ from appliance.errors import Unavailable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CACHE_VARIABLE = "TRUNKLINE_CACHE"
+BOX_DIRECTORY = REPOSITORY / "var" / "box"
+"""Where `make demo` and the command line keep their box, unless told otherwise."""
 
 
 def cache_directory() -> Path:

@@ -15,6 +15,7 @@ from appliance.database.provision import create_database
 from appliance.errors import Unavailable
 from provisioning.lite import probes
 from provisioning.lite.part import Part, Site
+from provisioning.lite.seed import seed
 from provisioning.lite.settings_file import read_secret, write_private
 
 SUPERUSER = "postgres"
@@ -131,11 +132,12 @@ def connect_as_superuser(site: Site, database: str) -> psycopg.Connection:
 
 
 def _provision(site: Site) -> None:
-    """Roles, database, the extension that needs a superuser, and the owner's migrations."""
+    """Roles, database, the extension that needs a superuser, the owner's migrations, the lite world."""
     create_database(site.settings.database, _superuser_url(site))
     with connect_as_superuser(site, site.settings.database.name) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
     upgrade(site.settings)
+    seed(site.settings)
 
 
 def _probe(site: Site) -> Callable[[], None]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from provisioning.lite import probes
+from provisioning.lite import asterisk, probes, sentences
+from provisioning.lite.asterisk import Asterisk
 from provisioning.lite.cache import cache_directory
 from provisioning.lite.part import Part, Site
 from provisioning.lite.servers import SERVERS
-
-if TYPE_CHECKING:
-    from provisioning.lite.asterisk import Asterisk
 
 
 def _python(module: str) -> Callable[[Site], list[str]]:
@@ -24,8 +21,6 @@ def _ready(port: str, path: str = "/health/ready") -> Callable[[Site], Callable[
 
 
 def _asterisk(site: Site) -> Asterisk:
-    from provisioning.lite.asterisk import Asterisk
-
     gateway = site.settings.gateway
     return Asterisk(
         root=cache_directory() / "asterisk-root",
@@ -46,15 +41,11 @@ def _asterisk(site: Site) -> Asterisk:
 
 def _prepare_gateway(site: Site) -> None:
     """The sentences are there before the first caller: the gateway speaks them when the bridge is away."""
-    from provisioning.lite import asterisk, sentences
-
     sentences.render(site.settings.sentences_dir)
     asterisk.write_config(_asterisk(site))
 
 
 def _gateway_command(site: Site) -> list[str]:
-    from provisioning.lite import asterisk
-
     return asterisk.command(_asterisk(site))
 
 

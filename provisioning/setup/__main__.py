@@ -1,0 +1,97 @@
+"""Checks the machine, then installs what is missing.
+
+Exit codes: 0 good, 2 used wrongly, 3 not possible now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from provisioning.lite.cache import REPOSITORY, cache_directory
+from provisioning.lite.ports import OFFSETS
+from provisioning.machine_check import checks
+from provisioning.setup import debian_packages, gateway_root, go_servers, python_environment
+from provisioning.setup.step import Output, SetupError, Step, run_steps
+
+EXIT_NOT_POSSIBLE_NOW = 3
+
+
+def steps(cache: Path) -> list[Step]:
+    logs = cache / "log"
+    return [
+        debian_packages.step(logs),
+        python_environment.step(REPOSITORY, cache, logs),
+        *(go_servers.step(server, cache, logs) for server in go_servers.SERVERS),
+        gateway_root.step(cache),
+    ]
+
+
+def look_at_machine(cache: Path, *, warm: bool, port_base: int | None) -> bool:
+    """All checks, and what they found for a person; True when the set-up may go on."""
+    wanted: list[Callable[[], checks.Finding]] = [
+        checks.debian,
+        checks.architecture,
+        checks.administrator,
+        lambda: checks.python(sys.version_info[:3]),
+        checks.memory,
+        functools.partial(checks.disk, cache, checks.DISK_BYTES_WARM if warm else checks.DISK_BYTES),
+    ]
+    if not warm:
+        wanted.append(checks.go)
+    if port_base is not None:
+        listed = [port_base + offset for name, offset in OFFSETS.items() if not name.startswith("rtp")]
+        wanted.append(functools.partial(checks.ports, listed))
+    return checks.report(checks.run(wanted), sys.stdout.write)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python3 -m provisioning.setup", description="Checks the machine, then installs what is missing."
+    )
+    parser.add_argument("--check", action="store_true", help="look at the machine and change nothing")
+    parser.add_argument("--port-base", type=int, help="check also that a box may listen from this port on")
+    arguments = parser.parse_args()
+    cache = cache_directory()
+    plan = steps(cache)
+    warm = all(step.done() for step in plan)
+    if not look_at_machine(cache, warm=warm, port_base=arguments.port_base):
+        return EXIT_NOT_POSSIBLE_NOW
+    if arguments.check:
+        sys.stdout.write("Nothing has been changed.\n")
+        return 0
+    cache.mkdir(parents=True, exist_ok=True)
+    output = Output()
+    with (cache / "setup.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            output.line("Set-up: waiting for another one to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            run_steps(plan, output)
+        except SetupError as error:
+            return _failed(error)
+    return 0
+
+
+def _failed(error: SetupError) -> int:
+    sys.stderr.write(f"\nset-up: {error}\n")
+    if error.log is not None and error.log.exists():
+        lines = error.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-15:]
+        sys.stderr.write("".join(f"    {line[:300]}\n" for line in lines))
+        sys.stderr.write(f"  log: {error.log}\n")
+    if error.remedy:
+        sys.stderr.write(f"  remedy: {error.remedy}\n")
+    return EXIT_NOT_POSSIBLE_NOW
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    sys.exit(main())
