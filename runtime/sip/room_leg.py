@@ -1,0 +1,261 @@
+"""The caller's place in the room: a SIP participant with one microphone track, and what the agent does there.
+
+Names of attributes and RPC methods: docs/architecture.md, Contract 2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from livekit import rtc
+
+from appliance.errors import Unavailable
+
+log = structlog.get_logger()
+
+SAMPLE_RATE_HZ: Final = 16_000
+AGENT_ATTRIBUTE: Final = "trunkline.agent"
+_CONNECT_TIMEOUT_SECONDS: Final = 8.0
+_REQUEST_TIMEOUT_SECONDS: Final = 4.0
+_ALIVE_CHECK_SECONDS: Final = 0.4
+_ALIVE_MISSES: Final = 4
+"""A living agent's track never stops (silence is sent too), so 1.6 s without a packet mean that it is gone;
+LiveKit itself notices a killed process only after many seconds."""
+_DTMF_CODES: Final = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
+
+
+@dataclass(frozen=True, slots=True)
+class RoomHandlers:
+    """What the owner of the leg wants to hear. None of them may block."""
+
+    agent_ready: Callable[[], None]
+    agent_finished: Callable[[], None]
+    """The agent said that it has finished, or left after it said so."""
+    agent_lost: Callable[[], None]
+    room_lost: Callable[[], None]
+    agent_track: Callable[[rtc.RemoteAudioTrack | None], None]
+    dtmf: Callable[[str], None]
+    hangup: Callable[[], None]
+    transfer: Callable[[str, str], Awaitable[dict[str, Any]]]
+    """Target and mode (`blind` or `attended`) to the RPC's answer."""
+    intruder: Callable[[str], None]
+    """A second agent is in the room: its identity."""
+
+
+class RoomLeg:
+    """Join once, leave once. Every method but `leave` raises Unavailable when the room does not answer."""
+
+    def __init__(self, handlers: RoomHandlers) -> None:
+        self._handlers = handlers
+        self._room = rtc.Room()
+        self._source: rtc.AudioSource | None = None
+        self._agent: str | None = None
+        """Identity of the agent that serves this call."""
+        self._finished = False
+        self._left = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._room.on("participant_disconnected", self._on_participant_disconnected)
+        self._room.on("participant_attributes_changed", self._on_attributes_changed)
+        self._room.on("track_subscribed", self._on_track_subscribed)
+        self._room.on("track_unsubscribed", self._on_track_unsubscribed)
+        self._room.on("sip_dtmf_received", self._on_dtmf)
+        self._room.on("disconnected", self._on_disconnected)
+
+    @property
+    def agent(self) -> str | None:
+        return self._agent
+
+    async def join(self, url: str, token: str, attributes: Mapping[str, str]) -> None:
+        """Joins, tells its attributes and publishes the caller's track."""
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
+                await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
+                participant = self._room.local_participant
+                participant.register_rpc_method("trunkline.hangup", self._rpc_hangup)
+                participant.register_rpc_method("trunkline.transfer", self._rpc_transfer)
+                await participant.set_attributes(dict(attributes))
+                self._source = rtc.AudioSource(SAMPLE_RATE_HZ, 1, queue_size_ms=0)
+                track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
+                options = rtc.TrackPublishOptions(
+                    source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False
+                )
+                await participant.publish_track(track, options)
+        except Exception as error:  # the SDK has no error of its own for half of its failures
+            raise Unavailable(f"The room cannot be joined ({type(error).__name__}).") from error
+        # Who was there before us made no event.
+        for participant in self._room.remote_participants.values():
+            self._consider(participant)
+            for publication in participant.track_publications.values():
+                if publication.track is not None:
+                    self._on_track_subscribed(publication.track, publication, participant)
+
+    async def capture(self, pcm: bytes) -> None:
+        """Sends 10 ms of the caller's audio (16-bit, 16 kHz, mono) into the room."""
+        if self._source is None or self._left:
+            return
+        await self._source.capture_frame(rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // 2))
+
+    async def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        await self._request(lambda: self._room.local_participant.set_attributes(dict(attributes)))
+
+    async def send_dtmf(self, digit: str) -> None:
+        code = _DTMF_CODES.get(digit.upper())
+        if code is not None:
+            await self._request(
+                lambda: self._room.local_participant.publish_dtmf(code=code, digit=digit.upper())
+            )
+
+    async def leave(self) -> None:
+        """Leaves and frees everything; no handler is called any more. Never raises, never hangs."""
+        if self._left:
+            return
+        self._left = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
+                await self._room.disconnect()
+        except Exception as error:
+            log.warning("the room was not left in order", reason=type(error).__name__)
+        if self._source is not None:
+            await self._source.aclose()
+            self._source = None
+
+    async def _request(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        if self._left or not self._room.isconnected():
+            raise Unavailable("The room is not there.")
+        try:
+            async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
+                await request()
+        except Exception as error:
+            raise Unavailable(f"The room did not take a request ({type(error).__name__}).") from error
+
+    # What happens in the room
+
+    def _consider(self, participant: rtc.RemoteParticipant) -> None:
+        state = participant.attributes.get(AGENT_ATTRIBUTE)
+        if state == "ready":
+            if self._agent is None:
+                self._agent = participant.identity
+                self._finished = False
+                self._handlers.agent_ready()
+            elif self._agent != participant.identity:
+                self._handlers.intruder(participant.identity)
+        elif state == "finished" and participant.identity == self._agent and not self._finished:
+            self._finished = True
+            self._handlers.agent_finished()
+
+    def forget_agent(self) -> str | None:
+        """The next agent that says it is ready is the call's; returns the identity of the former one."""
+        former, self._agent, self._finished = self._agent, None, False
+        return former
+
+    def agents(self) -> list[str]:
+        """The identities of all agents in the room."""
+        return [
+            participant.identity
+            for participant in self._room.remote_participants.values()
+            if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+        ]
+
+    def _on_attributes_changed(self, changed: dict[str, str], participant: rtc.Participant) -> None:
+        if not self._left and AGENT_ATTRIBUTE in changed and isinstance(participant, rtc.RemoteParticipant):
+            self._consider(participant)
+
+    def _on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
+        if self._left:
+            return
+        if participant.identity == self._agent:
+            finished = self._finished
+            self.forget_agent()
+            self._handlers.agent_track(None)
+            (self._handlers.agent_finished if finished else self._handlers.agent_lost)()
+        elif self._agent is None and participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
+            self._handlers.agent_lost()
+
+    def _on_track_subscribed(
+        self,
+        track: rtc.Track,
+        publication: rtc.RemoteTrackPublication,
+        participant: rtc.RemoteParticipant,
+    ) -> None:
+        if self._left or not isinstance(track, rtc.RemoteAudioTrack):
+            return
+        if self._agent not in (None, participant.identity):
+            return
+        self._handlers.agent_track(track)
+        self._own(self._watch(track, participant.identity))
+
+    def _on_track_unsubscribed(
+        self,
+        track: rtc.Track,
+        publication: rtc.RemoteTrackPublication,
+        participant: rtc.RemoteParticipant,
+    ) -> None:
+        if not self._left and participant.identity == self._agent:
+            self._handlers.agent_track(None)
+
+    def _on_dtmf(self, dtmf: rtc.SipDTMF) -> None:
+        if not self._left and dtmf.participant is not None and dtmf.digit:
+            self._handlers.dtmf(dtmf.digit)
+
+    def _on_disconnected(self, _reason: object) -> None:
+        if not self._left:
+            self._handlers.room_lost()
+
+    async def _watch(self, track: rtc.RemoteAudioTrack, identity: str) -> None:
+        """Says that the agent is lost when its track has carried no packet for a while."""
+        received, misses = -1, 0
+        while identity in self._room.remote_participants:
+            await asyncio.sleep(_ALIVE_CHECK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
+                    now = _packets_received(await track.get_stats())
+                    misses = misses + 1 if now == received and now > 0 else 0
+                    received = now
+            if misses >= _ALIVE_MISSES and self._agent == identity and not self._finished:
+                log.warning("the agent's audio stopped")
+                self.forget_agent()
+                self._handlers.agent_track(None)
+                self._handlers.intruder(identity)
+                self._handlers.agent_lost()
+                return
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._disown)
+
+    def _disown(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a watch of the room ended", reason=type(error).__name__)
+
+    async def _rpc_hangup(self, _invocation: rtc.RpcInvocationData) -> str:
+        self._handlers.hangup()
+        return "{}"
+
+    async def _rpc_transfer(self, invocation: rtc.RpcInvocationData) -> str:
+        try:
+            payload = json.loads(invocation.payload)
+            target, mode = str(payload["target"]), str(payload.get("mode", "blind"))
+        except (ValueError, KeyError, TypeError):
+            raise rtc.RpcError(
+                code=rtc.RpcError.ErrorCode.APPLICATION_ERROR, message="the payload names no target"
+            ) from None
+        return json.dumps(await self._handlers.transfer(target, mode))
+
+
+def _packets_received(statistics: list[Any]) -> int:
+    return sum(
+        entry.inbound_rtp.received.packets_received
+        for entry in statistics
+        if entry.WhichOneof("stats") == "inbound_rtp"
+    )
