@@ -59,7 +59,7 @@ class Box:
     ) -> None:
         self.directory = directory.resolve()
         self.ports = Ports(port_base)
-        self._overrides = dict(overrides or {})
+        self.overrides = dict(overrides or {})
         self._durable = durable
         self._site: Site | None = None
         self._seed: Seed | None = None
@@ -67,13 +67,17 @@ class Box:
         self._supervisor = Supervisor(self.directory)
         self._starting = threading.Lock()
 
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        """Was a box prepared here?"""
+        return (directory / "box.json").exists()
+
     @classmethod
     def open(cls, directory: Path) -> Box:
         """The box that was prepared in a directory. Raises NotFound when there is none."""
-        file = directory / "box.json"
-        if not file.exists():
+        if not cls.exists(directory):
             raise NotFound(f"There is no box in {directory}.", remedy="Start one by `make demo`.")
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = json.loads((directory / "box.json").read_text(encoding="utf-8"))
         return cls(directory, kept["port_base"], overrides=kept["overrides"], durable=kept["durable"])
 
     # What it is
@@ -114,10 +118,10 @@ class Box:
 
     def prepare(self) -> None:
         """Writes settings, secrets and the supervisor's configuration. Changes nothing the second time."""
-        settings = write_settings(self.directory, self.ports, self._overrides)
+        settings = write_settings(self.directory, self.ports, self.overrides)
         (self.directory / "log").mkdir(exist_ok=True)
         self._site = Site(self.directory, self.ports, settings, self._durable)
-        kept = {"port_base": self.ports.base, "overrides": self._overrides, "durable": self._durable}
+        kept = {"port_base": self.ports.base, "overrides": self.overrides, "durable": self._durable}
         write_if_changed(self.directory / "box.json", json.dumps(kept) + "\n")
 
     def start(self, *names: str, on_event: OnEvent = _quiet) -> dict[str, float]:

@@ -145,7 +145,8 @@ class Supervisor:
         environment = {
             key: value
             for key, value in os.environ.items()
-            if not key.lower().endswith("_proxy")  # the parts talk to loopback only
+            # The parts talk to loopback only, and keep what Python has compiled.
+            if not key.lower().endswith("_proxy") and key != "PYTHONDONTWRITEBYTECODE"
         }
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._configuration)]
         result = subprocess.run(

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from provisioning.lite.cache import REPOSITORY, cache_directory
-from provisioning.lite.ports import OFFSETS
+from provisioning.lite.cache import BOX_DIRECTORY, REPOSITORY, cache_directory
+from provisioning.lite.ports import DEFAULT_BASE, OFFSETS
 from provisioning.machine_check import checks
 from provisioning.setup import debian_packages, gateway_root, go_servers, python_environment
 from provisioning.setup.step import Output, SetupError, Step, run_steps
 
+EXIT_USED_WRONGLY = 2
 EXIT_NOT_POSSIBLE_NOW = 3
 
 
@@ -50,17 +51,35 @@ def look_at_machine(cache: Path, *, warm: bool, port_base: int | None) -> bool:
     return checks.report(checks.run(wanted), sys.stdout.write)
 
 
+def _port_base() -> int:
+    text = os.environ.get("TRUNKLINE_PORT_BASE", str(DEFAULT_BASE))
+    if not text.isdecimal() or not 1024 <= int(text) <= 65000:
+        sys.stderr.write(f"TRUNKLINE_PORT_BASE={text} is not a port that a box can begin at.\n")
+        sys.exit(EXIT_USED_WRONGLY)
+    return int(text)
+
+
+def _box_runs() -> bool:
+    """Its own running box holds the ports rightly."""
+    try:
+        pid = int((BOX_DIRECTORY / "supervisor" / "pid").read_text())
+        return "supervisord" in Path(f"/proc/{pid}/cmdline").read_text()
+    except (OSError, ValueError):
+        return False
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python3 -m provisioning.setup", description="Checks the machine, then installs what is missing."
     )
     parser.add_argument("--check", action="store_true", help="look at the machine and change nothing")
-    parser.add_argument("--port-base", type=int, help="check also that a box may listen from this port on")
+    parser.add_argument("--for-box", action="store_true", help="check also that the box's ports are free")
     arguments = parser.parse_args()
     cache = cache_directory()
     plan = steps(cache)
     warm = all(step.done() for step in plan)
-    if not look_at_machine(cache, warm=warm, port_base=arguments.port_base):
+    port_base = _port_base() if arguments.for_box and not _box_runs() else None
+    if not look_at_machine(cache, warm=warm, port_base=port_base):
         return EXIT_NOT_POSSIBLE_NOW
     if arguments.check:
         sys.stdout.write("Nothing has been changed.\n")

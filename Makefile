@@ -1,0 +1,50 @@
+# Everything that can be done here; `make help` lists it. CI runs the same targets.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv/bin
+PACKAGES := appliance models runtime console provisioning tests benchmarks
+
+# Compiled modules are kept: every part of the box starts seconds sooner.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo down test test-unit lint type imports fmt bench lock
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+setup: ## check the machine, then install what is missing (nothing, the second time)
+	@$(PYTHON) -m provisioning.setup
+
+demo: ## start the box and place a real call; CALLER=path.wav uses a recording of yours, CALLS=n places n at once
+	@$(PYTHON) -m provisioning.setup --for-box
+	@$(VENV)/appliance demo $(if $(CALLER),--caller "$(CALLER)") $(if $(CALLS),--calls "$(CALLS)")
+
+down: ## stop the box that `make demo` left running; its data stays
+	@$(VENV)/appliance down
+
+test: setup lint type imports ## set up, lint, type, import rules, every test; PYTEST="-k name" or PYTEST=path narrows
+	@$(VENV)/python -m tests.run $(PYTEST)
+
+test-unit: setup ## the quick tests only
+	@$(VENV)/python -m tests.run tests/unit $(PYTEST)
+
+lint: ## formatting and lint rules
+	@$(VENV)/ruff format --check --quiet $(wildcard $(PACKAGES))
+	@$(VENV)/ruff check --quiet $(wildcard $(PACKAGES))
+
+type: ## the strict type checker
+	@$(VENV)/basedpyright --warnings
+
+imports: ## who may import whom
+	@$(VENV)/lint-imports --no-cache
+
+fmt: ## format, and mend what can be mended
+	@$(VENV)/ruff check --fix --quiet $(wildcard $(PACKAGES)) || true
+	@$(VENV)/ruff format $(wildcard $(PACKAGES))
+
+bench: setup ## latency on the wire, overhead, round trip
+	@$(VENV)/python -m benchmarks.phone_turns $(BENCH)
+
+lock: ## choose the newest allowed versions anew and write lock/requirements.txt
+	@$(PYTHON) -m provisioning.setup.lock

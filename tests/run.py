@@ -1,0 +1,163 @@
+"""Runs the tests: `python -m tests.run [pytest's arguments]`.
+
+First pass: everything in one process, unit, integration, acceptance. Second pass, when a few have failed:
+those alone, in a fresh process with fresh servers. What passes then is named FLAKY, loudly, and does not fail
+the run; what fails twice does. Whatever happens, every server that a test started is ended.
+
+The last line is the verdict: `N passed, N failed`. Exit codes: 0 good, 1 failed, 2 used wrongly,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import psutil
+
+from tests import outcomes
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = REPOSITORY / "var" / "test-results"
+FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance")
+MOST_TO_REPEAT = 15
+PASS_SECONDS = float(os.environ.get("TRUNKLINE_TEST_SECONDS", "1800"))
+RUN_VARIABLE = "TRUNKLINE_TEST_RUN"
+_NO_TESTS, _USAGE = 5, 4
+
+
+class Interrupted(Exception):  # noqa: N818
+    """A person or the system wants the run to end."""
+
+
+def _paths(arguments: list[str]) -> list[str]:
+    """The folders in their order, unless the arguments name tests."""
+    named = any((REPOSITORY / word.split("::")[0]).exists() for word in arguments if not word.startswith("-"))
+    return [] if named else [folder for folder in FOLDERS if (REPOSITORY / folder).is_dir()]
+
+
+def _end_servers(run: str) -> None:
+    """Ends every process that this run has started, however it came to be an orphan."""
+    left: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == run:
+                left.append(process)
+        except psutil.Error:
+            continue
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            try:
+                end(process)
+            except psutil.NoSuchProcess:
+                continue
+        _, left = psutil.wait_procs(left, timeout=15)
+
+
+def one_pass(name: str, arguments: list[str]) -> tuple[int, dict[str, str]]:
+    """One pytest process. Returns its exit code (negative: a signal) and the outcome of each test."""
+    run = uuid.uuid4().hex
+    file = RESULTS / f"{name}.outcomes"
+    file.unlink(missing_ok=True)
+    environment = {**os.environ, RUN_VARIABLE: run, outcomes.VARIABLE: str(file)}
+    command = [sys.executable, "-m", "pytest", "-p", "tests.outcomes", "--continue-on-collection-errors"]
+    command += ["--durations=25", "--durations-min=1", f"--junitxml={RESULTS / name}.xml", *arguments]
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL)
+    try:
+        return process.wait(timeout=PASS_SECONDS), outcomes.read(file)
+    except subprocess.TimeoutExpired:
+        sys.stdout.write(f"\nThe tests did not end within {PASS_SECONDS:.0f} s; they are ended now.\n")
+        return _end(process), outcomes.read(file)
+    except (KeyboardInterrupt, Interrupted):
+        _end(process)
+        raise
+    finally:
+        _end_servers(run)
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Lets pytest tear its fixtures down, for a while."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(timeout=90)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _unfinished(seen: dict[str, str]) -> list[str]:
+    return [test for test, outcome in seen.items() if outcome == "collected"]
+
+
+def _failed(seen: dict[str, str]) -> list[str]:
+    return [test for test, outcome in seen.items() if outcome == "failed"]
+
+
+def _verdict(seen: dict[str, str], flaky: list[str]) -> int:
+    failed = _failed(seen) + _unfinished(seen)
+    passed = sum(outcome == "passed" for outcome in seen.values())
+    skipped = sum(outcome == "skipped" for outcome in seen.values())
+    if skipped:
+        sys.stdout.write(f"{skipped} skipped\n")
+    if flaky:
+        sys.stdout.write("\n" + "!" * 100 + "\n")
+        for test in flaky:
+            sys.stdout.write(f"FLAKY  {test}  failed once and passed in a fresh process: mend it\n")
+        sys.stdout.write("!" * 100 + "\n")
+    for test in failed:
+        sys.stdout.write(f"FAILED {test}\n")
+    summary = f"{passed} passed, {len(failed)} failed\n"
+    (RESULTS / "summary.txt").write_text(summary, encoding="utf-8")
+    sys.stdout.write(summary)
+    sys.stdout.flush()
+    return 0 if passed and not failed else 1
+
+
+def run(arguments: list[str]) -> int:
+    """Both passes and the verdict."""
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir(parents=True)
+    code, seen = one_pass("first", [*_paths(arguments), *arguments])
+    if code in (_USAGE, _NO_TESTS) and not seen:
+        sys.stdout.write("No test was run.\n")
+        return 2
+    again = _failed(seen) + _unfinished(seen)
+    flaky: list[str] = []
+    if again and len(_failed(seen)) <= MOST_TO_REPEAT:
+        sys.stdout.write(f"\n{len(again)} not passed; they run once more, with fresh servers.\n\n")
+        sys.stdout.flush()
+        listed = RESULTS / "again.txt"
+        listed.write_text("".join(f"{test}\n" for test in again), encoding="utf-8")
+        time.sleep(1.0)  # ports of what was just ended
+        code, second = one_pass("second", [f"@{listed}"])
+        flaky = [
+            test for test in again if second.get(test, "failed") != "failed" and second[test] != "collected"
+        ]
+        seen |= {test: second[test] for test in flaky}
+    if code not in (0, 1):  # a native library, perhaps; the outcomes are known all the same
+        sys.stdout.write(f"\npytest itself ended with {code}.\n")
+    return _verdict(seen, flaky)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise Interrupted
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return run(sys.argv[1:])
+    except (KeyboardInterrupt, Interrupted):
+        sys.stdout.write("\nInterrupted; every server has been stopped.\n")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
