@@ -1,6 +1,6 @@
 """Asterisk of the lite profile: the SIP gateway, in its own root filesystem.
 
-Several Asterisks share one root. Each has its own folder (`etc run log spool db keys moh`), which its process
+Several Asterisks share one root. Each has its own folder (`etc run log spool db tls moh`), which its process
 sees as `/srv/trunkline`: the command makes a mount namespace of its own, binds the folders there and becomes
 Asterisk, so the mounts vanish with the process whatever ends it. Only the standard library is imported at the
 top: set-up calls `install_root` before the Python environment exists.
@@ -23,7 +23,7 @@ __all__ = ["INSIDE", "Asterisk", "command", "install_root", "is_ready", "write_c
 INSIDE = "/srv/trunkline"
 """Where an Asterisk sees its own folder."""
 
-_FOLDERS = ("etc", "run", "log", "spool", "db", "keys", "moh")
+_FOLDERS = ("etc", "run", "log", "spool", "db", "keys", "tls", "moh")
 _START = """set -e
 root=$1; own=$2; trunks=$3; sentences=$4
 mount -t proc proc "$root/proc"

@@ -1,6 +1,6 @@
 """The gateway's TLS identity: a certificate authority of the box and a certificate signed by it.
 
-Made once into the keys folder: `ca.crt`, `ca.key`, `gateway.crt`, `gateway.key`, and `trusted.pem`, by which
+Made once into one folder: `ca.crt`, `ca.key`, `gateway.crt`, `gateway.key`, and `trusted.pem`, by which
 the gateway judges the far side of its own TLS calls; a site adds its PBX's authority there. Softphones and
 PBXs import `ca.crt`.
 """

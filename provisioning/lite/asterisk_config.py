@@ -24,13 +24,13 @@ def write_files(asterisk: Asterisk) -> None:
     Raises OSError, and RootInstallError when the root is not an installed one.
     """
     asterisk.make_folders()
-    make_certificates(asterisk.directory / "keys", asterisk.bind_address, asterisk.external_address)
+    make_certificates(asterisk.directory / "tls", asterisk.bind_address, asterisk.external_address)
     write_hold_music(asterisk.directory / "moh" / "hold.sln16")
     values = _values(asterisk)
     for template in sorted(_TEMPLATES.glob("*.conf")):
         text = Template(template.read_text(encoding="utf-8")).substitute(values)
         _write(asterisk.directory / "etc" / template.name, text)
-    for folder in ("etc", "keys", "moh"):
+    for folder in ("etc", "tls", "moh"):
         _share_with_group(asterisk.directory / folder, user_ids(asterisk.root)[1])
 
 

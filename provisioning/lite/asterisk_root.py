@@ -1,8 +1,8 @@
 """The root filesystem in which Asterisk lives: Debian unstable by debootstrap, with its packages inside.
 
 Debian 12 has no Asterisk. The root is made once into the cache, beside its final place, and renamed when it
-is whole; so an interrupted installation leaves nothing that looks finished. Only the standard library is used:
-set-up calls this before the Python environment exists.
+is whole; so an interrupted installation leaves nothing that looks finished. Standard library only: set-up
+calls this before the Python environment exists.
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ def install_root(cache: Path, progress: Progress) -> Path:
         partial.rename(root)
         progress(f"Asterisk {version} installed in {time.monotonic() - started:.0f} s")
         return root
+
+
+def is_installed(cache: Path) -> bool:
+    """Whether the root is there and whole; quick."""
+    return _is_whole(cache / "asterisk-root")
 
 
 def installed_version(root: Path) -> str:

@@ -11,6 +11,9 @@ REFUSE_CONTEXT = "trunkline-refuse"
 FALLBACK_CONTEXT = "trunkline-fallback"
 """Extension `s`: hands the call to TRUNKLINE_OVERFLOW, or speaks `try_again_later` in TRUNKLINE_LANGUAGE."""
 
+HEALTH_CONTEXT = "trunkline-health"
+"""Holds every extension while the bridge takes calls, else none: `OPTIONS sip:health@gateway` follow it."""
+
 
 def endpoint_name(trunk_id: UUID | str) -> str:
     """The PJSIP endpoint over which calls leave by this trunk: `PJSIP/<number>@<endpoint_name>`."""
