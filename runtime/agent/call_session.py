@@ -1,0 +1,382 @@
+"""One call from the dispatch to the report: it owns every task, connection and file of the call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from livekit import rtc
+from livekit.agents import JobContext, RunContext
+
+from appliance.calls.dispatch import DispatchMetadata
+from appliance.calls.domain import CallContext, Finish, ToolAnswer
+from appliance.clients.tool_api import ToolApiClient
+from appliance.errors import TrunklineError
+from appliance.settings import Settings
+from runtime.agent.conversation import Conversation, Engine, Engines, TurnModels
+from runtime.agent.ear import Ear
+from runtime.agent.ending import Ending
+from runtime.agent.finish import deliver_finish
+from runtime.agent.keypad import Keypad, as_words
+from runtime.agent.patience import Patience
+from runtime.agent.phrases import FIRST, LATER, Phrases
+from runtime.agent.prompts import system_prompt
+from runtime.agent.recorder import CallRecorder
+from runtime.agent.room_link import RoomLink
+from runtime.agent.silence import SilenceTimer
+from runtime.agent.speaker import Speaker
+from runtime.agent.tools import CallTools
+from runtime.agent.turn_reports import TurnReports
+from runtime.agent.turns import TurnLog
+from runtime.agent.watchdog import CallWatchdog
+
+_log = structlog.get_logger(__name__)
+
+_TICK_SECONDS = 0.1
+_PREPARE_SECONDS = 3.0
+_TOOLS_SECONDS = 3.0
+
+
+class CallSession:
+    """Made by the job's entry, closed by its end.
+
+    The room's and the conversation's events arrive here; what is due by time is looked after in ticks.
+    """
+
+    def __init__(
+        self,
+        job: JobContext,
+        settings: Settings,
+        models: TurnModels,
+        engines: Engines,
+        metadata: DispatchMetadata,
+    ) -> None:
+        self._job = job
+        self._settings = settings
+        self._models = models
+        self._engines = engines
+        self._call_id = metadata.call_id
+        self._attempt = metadata.attempt
+        self._api = ToolApiClient.for_call(settings.tool_api, metadata.call_token)
+        self._recorder = CallRecorder(
+            settings.spool_dir, metadata.call_id, metadata.attempt, self._ask_for_recording
+        )
+        self._link = RoomLink(job.room, f"sip-{metadata.call_id}", self)
+        self._speaker = Speaker(self._recorder, self._audible)
+        self._ear = Ear(self._recorder)
+        self._log = TurnLog()
+        self._reports = TurnReports(self._api, metadata.call_id, self._log)
+        self._keypad = Keypad()
+        self._patience = Patience()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._answered_at: float | None = None
+        self._held = False
+        self._closed = False
+        # Known when the context is there:
+        self._context: CallContext | None = None
+        self._silence: SilenceTimer | None = None
+        self._watchdog: CallWatchdog | None = None
+        self._phrases: Phrases | None = None
+        self._tools: CallTools | None = None
+        self._conversation: Conversation | None = None
+        self._ending: Ending | None = None
+
+    async def start(self) -> None:
+        """Enters the room and gets ready; the bridge answers the caller then.
+
+        Raises TrunklineError when the call cannot be taken: the bridge then dispatches anew.
+        """
+        self._link.attach()
+        connecting = asyncio.create_task(self._job.connect(), name="room-connect")
+        try:
+            context = await self._api.context(self._call_id)
+            self._prepare(context)
+            self._recorder.open()
+            assert self._phrases is not None
+            await asyncio.gather(connecting, self._phrases.prepare(FIRST, timeout_seconds=_PREPARE_SECONDS))
+        finally:
+            if not connecting.done():
+                connecting.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await connecting
+        await self._speaker.publish(self._job.room)
+        assert self._conversation is not None
+        await self._conversation.start()
+        self._own(self._phrases.prepare(LATER, timeout_seconds=60.0), "phrases")
+        self._own(self._tick(), "tick")
+        self._own(self._reports.run(), "turn-reports")
+        self._link.scan()
+        await self._link.say_state("ready")
+        _log.info("ready", attempt=self._attempt)
+
+    async def close(self) -> None:
+        """Ends everything and reports. Called once, whatever ended the call; takes at most some 15 s."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._ending is not None:
+            await self._ending.aclose()
+        if self._tools is not None:
+            await self._tools.settle(timeout_seconds=_TOOLS_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._conversation is not None:
+            with contextlib.suppress(Exception):  # the report matters more than an orderly end of the session
+                async with asyncio.timeout(3.0):
+                    await self._conversation.aclose()
+        await self._ear.aclose()
+        await self._speaker.aclose()
+        await self._recorder.close()
+        if self._ending is not None:
+            await self._report(self._ending)
+        await self._api.close()
+
+    def _prepare(self, context: CallContext) -> None:
+        snapshot = context.snapshot
+        self._context = context
+        self._log.continue_from(context.next_turn_index)
+        self._silence = SilenceTimer(
+            prompt_after_seconds=snapshot.silence.prompt_after_seconds,
+            end_after_seconds=snapshot.silence.end_after_seconds,
+        )
+        self._watchdog = CallWatchdog(snapshot.limits.max_duration_seconds)
+        self._phrases = Phrases(self._engines.voice, snapshot, self._settings.sentences_dir)
+        self._tools = CallTools(
+            self._api,
+            self._call_id,
+            self._attempt,
+            context.tools,
+            self._log,
+            {"end_call": self._after_end_call, "transfer_to_human": self._after_transfer},
+        )
+        self._conversation = Conversation(
+            context,
+            system_prompt(context, datetime.now(UTC)),
+            self._models,
+            self._engines,
+            self._tools.function_tools(),
+            self._ear,
+            self._speaker,
+            self._log,
+            self,
+        )
+        self._ending = Ending(
+            snapshot.escalation.target,
+            self._phrases,
+            self._conversation,
+            self._speaker,
+            self._ear,
+            self._link,
+            self._tools,
+            note=self._announced,
+            leave=self._leave,
+        )
+
+    # What the room tells
+
+    def caller_active(self) -> None:
+        """The caller has been answered: the call begins."""
+        if self._answered_at is None:
+            self._answered_at = time.monotonic()
+            self._recorder.start()
+            self._own(self._open_call(), "open-call")
+
+    def caller_held(self, on: bool) -> None:
+        self._held = on
+        now = time.monotonic()
+        self._speaker.hold(on)
+        self._ear.hold(on)
+        self._recorder.hold(on)
+        if self._silence is not None:
+            (self._silence.begin if on else self._silence.end)("held", now)
+        self._patience.audible(on, now)
+        _log.info("held" if on else "resumed")
+
+    def caller_left(self) -> None:
+        if self._ending is not None:
+            self._ending.caller_left()
+        self._leave("caller left")
+
+    def caller_track(self, track: rtc.Track) -> None:
+        self._ear.listen(track)
+
+    def key_pressed(self, key: str) -> None:
+        now = time.monotonic()
+        if self._keypad.press(key, now) and self._silence is not None:
+            self._silence.word(now)
+
+    # What the conversation tells
+
+    def word_heard(self) -> None:
+        if self._silence is not None:
+            self._silence.word(time.monotonic())
+
+    def caller_speaking(self, on: bool) -> None:
+        if self._silence is not None:
+            (self._silence.begin if on else self._silence.end)("caller", time.monotonic())
+
+    def answer_owed(self, on: bool) -> None:
+        now = time.monotonic()
+        if on:
+            self._patience.owe(now)
+        else:
+            self._patience.settle()
+        if self._silence is not None:
+            (self._silence.begin if on else self._silence.end)("answering", now)
+
+    def engine_failed(self, engine: Engine) -> None:
+        if self._ending is not None:
+            self._ending.begin_failed(engine)
+
+    def turns_changed(self) -> None:
+        self._reports.changed()
+
+    def recording_ms(self, epoch_seconds: float) -> int:
+        return self._recorder.position_ms(time.monotonic() - (time.time() - epoch_seconds))
+
+    def _audible(self, on: bool, at: float) -> None:
+        self._patience.audible(on, at)
+        if on:
+            self._log.mark("first_audio_out", time.time() + max(at - time.monotonic(), 0.0))
+        if self._silence is not None:
+            (self._silence.begin if on else self._silence.end)("agent", at)
+
+    # What is done
+
+    async def _open_call(self) -> None:
+        assert self._conversation is not None
+        assert self._phrases is not None
+        assert self._silence is not None
+        assert self._context is not None
+        if self._attempt > 1:
+            if self._context.conversation and self._context.conversation[-1].role == "caller":
+                self._conversation.answer()
+            else:
+                self._conversation.say(self._phrases.text("resumed"), self._phrases.audio("resumed"))
+        elif not (self._phrases.ready("consent") and self._phrases.ready("greeting")):
+            self.engine_failed("tts")
+        else:
+            if consent := self._phrases.text("consent"):
+                self._conversation.say(consent, self._phrases.audio("consent"), interruptible=False)
+            if greeting := self._phrases.text("greeting"):
+                self._conversation.say(greeting, self._phrases.audio("greeting"))
+        self._silence.start(time.monotonic())
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            if self._answered_at is None or self._ending is None or self._ending.begun:
+                continue
+            now = time.monotonic()
+            self._look_at_time(now - self._answered_at)
+            if not self._held:
+                self._look_at_patience(now)
+                self._look_at_silence(now)
+                if (keys := self._keypad.due(now)) is not None:
+                    self._own(self._take_keys(keys), "keys")
+
+    def _look_at_time(self, elapsed_seconds: float) -> None:
+        assert self._watchdog is not None
+        assert self._ending is not None
+        match self._watchdog.due(elapsed_seconds):
+            case "warn":
+                self._say("time_warning")
+            case "over":
+                self._ending.begin_time_over()
+            case None:
+                pass
+
+    def _look_at_patience(self, now: float) -> None:
+        assert self._ending is not None
+        assert self._phrases is not None
+        match self._patience.due(now):
+            case "filler":
+                if pcm := self._phrases.audio("one_moment"):
+                    self._speaker.announce(pcm)
+            case "give_up":
+                self._ending.begin_failed("llm")
+            case None:
+                pass
+
+    def _look_at_silence(self, now: float) -> None:
+        assert self._silence is not None
+        assert self._ending is not None
+        match self._silence.due(now):
+            case "prompt":
+                self._say("still_there")
+            case "end":
+                self._ending.begin_silence()
+            case None:
+                pass
+
+    def _say(self, key: Any) -> None:
+        assert self._conversation is not None
+        assert self._phrases is not None
+        self._conversation.say(self._phrases.text(key), self._phrases.audio(key))
+
+    async def _take_keys(self, keys: str) -> None:
+        assert self._conversation is not None
+        await self._conversation.interrupt()
+        self._conversation.answer(as_words(keys))
+
+    async def _after_end_call(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
+        assert self._ending is not None
+        await context.wait_for_playout()
+        self._ending.begin_goodbye()
+        return None
+
+    async def _after_transfer(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
+        assert self._ending is not None
+        context.disallow_interruptions()
+        await context.wait_for_playout()
+        return await self._ending.transfer(answer)
+
+    def _announced(self, text: str) -> None:
+        """The agent was heard outside the conversation."""
+        now = time.time()
+        self._log.agent_said(text, at=now)
+        at = self.recording_ms(now)
+        self._log.spoke("agent", text, starts_ms=at, ends_ms=at)
+
+    def _leave(self, reason: str) -> None:
+        self._job.shutdown(reason)
+
+    async def _ask_for_recording(self) -> Any:
+        return await self._api.recording(self._call_id, attempt=self._attempt)
+
+    async def _report(self, ending: Ending) -> None:
+        grant = self._recorder.grant
+        finish = Finish(
+            outcome=ending.outcome(),
+            ended_by=ending.ended_by,
+            segments=self._log.segments,
+            turns=self._log.turns,
+            recording_id=grant.recording_id if grant is not None and self._answered_at is not None else None,
+            attempt=self._attempt,
+        )
+        delivered = await deliver_finish(
+            self._api, self._call_id, finish, spool_dir=self._settings.spool_dir, grant=grant
+        )
+        _log.info("call finished", outcome=finish.outcome, ended_by=finish.ended_by, delivered=delivered)
+
+    def _own(self, work: Awaitable[None], name: str) -> None:
+        async def owned() -> None:
+            try:
+                await work
+            except TrunklineError as error:
+                _log.warning("a task of the call failed", task=name, code=error.code)
+            except Exception:
+                _log.exception("a task of the call failed", task=name)
+
+        task = asyncio.create_task(owned(), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+CallFactory = Callable[[JobContext, DispatchMetadata], CallSession]

@@ -1,0 +1,1 @@
+"""Our engines behind the base classes of livekit-agents."""

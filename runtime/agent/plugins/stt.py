@@ -1,0 +1,157 @@
+"""The recogniser as an STT of the framework: one stream a call, flushed at the end of each turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from livekit import rtc
+from livekit.agents import (
+    DEFAULT_API_CONNECT_OPTIONS,
+    NOT_GIVEN,
+    APIConnectOptions,
+    LanguageCode,
+    NotGivenOr,
+    stt,
+    utils,
+)
+from typing_extensions import override
+
+from appliance.clients.speech import STT_SAMPLE_RATE_HZ, SpeechToText, SttResult, SttStream
+from appliance.errors import TrunklineError
+from runtime.agent.backchannel import is_backchannel
+from runtime.agent.plugins.failure import as_api_error
+
+_log = structlog.get_logger(__name__)
+
+_RECONNECTS = 3
+_RECONNECT_SECONDS = 0.3
+
+
+class RemoteSTT(stt.STT[Any]):
+    """`agent_audible` tells whether the caller hears the agent: a mere "mhm" is then not taken for words.
+    `on_final` is told each final result."""
+
+    def __init__(
+        self,
+        client: SpeechToText,
+        *,
+        language: str,
+        phrases: tuple[str, ...],
+        agent_audible: Callable[[], bool],
+        on_final: Callable[[SttResult], None],
+    ) -> None:
+        super().__init__(
+            capabilities=stt.STTCapabilities(
+                streaming=True, interim_results=True, offline_recognize=False, manual_flush=True
+            )
+        )
+        self.client = client
+        self.language = language
+        self.phrases = phrases
+        self.agent_audible = agent_audible
+        self.on_final = on_final
+
+    @property
+    @override
+    def model(self) -> str:
+        return "stt"
+
+    @property
+    @override
+    def provider(self) -> str:
+        return "trunkline"
+
+    @override
+    async def _recognize_impl(
+        self,
+        buffer: utils.AudioBuffer,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions,
+    ) -> stt.SpeechEvent:
+        raise NotImplementedError("calls are recognised as a stream")
+
+    @override
+    def stream(
+        self,
+        *,
+        language: NotGivenOr[str] = NOT_GIVEN,
+        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
+    ) -> stt.RecognizeStream:
+        return _Stream(self, conn_options)
+
+
+class _Stream(stt.RecognizeStream):
+    def __init__(self, parent: RemoteSTT, conn_options: APIConnectOptions) -> None:
+        super().__init__(stt=parent, conn_options=conn_options, sample_rate=STT_SAMPLE_RATE_HZ)
+        self._parent = parent
+        self._flushes = 0
+        """Flushes whose final result is still to come."""
+
+    @override
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                await self._one_stream()
+                return
+            except TrunklineError as error:
+                # A stream that is lost between two utterances costs nothing: begin another one. One that
+                # owes a result has lost what the caller said, and the call must be told.
+                if time.monotonic() - began > 10.0:
+                    failures = 0
+                failures += 1
+                if self._flushes or failures > _RECONNECTS:
+                    self._flushes = 0
+                    raise as_api_error(error) from error
+                _log.warning("recogniser lost between utterances", reason=error.code)
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _one_stream(self) -> None:
+        parent = self._parent
+        async with parent.client.stream(language=parent.language, phrases=parent.phrases) as stream:
+            writer = asyncio.create_task(self._write(stream), name="stt-plugin-write")
+            reader = asyncio.create_task(self._read(stream), name="stt-plugin-read")
+            try:
+                done, _ = await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                await reader
+            finally:
+                await utils.aio.cancel_and_wait(writer, reader)
+
+    async def _write(self, stream: SttStream) -> None:
+        async for item in self._input_ch:
+            if isinstance(item, rtc.AudioFrame):
+                await stream.push(bytes(item.data))
+            else:
+                self._flushes += 1
+                await stream.flush()
+        await stream.end()
+
+    async def _read(self, stream: SttStream) -> None:
+        async for result in stream:
+            if result.type == "final":
+                self._flushes = max(self._flushes - 1, 0)
+            text = result.text.strip()
+            if text and self._parent.agent_audible() and is_backchannel(text):
+                text = ""
+            if result.type == "final":
+                if text:
+                    self._parent.on_final(result)
+                self._send(stt.SpeechEventType.FINAL_TRANSCRIPT, result, text)
+            elif text:
+                self._send(stt.SpeechEventType.INTERIM_TRANSCRIPT, result, text)
+
+    def _send(self, kind: stt.SpeechEventType, result: SttResult, text: str) -> None:
+        data = stt.SpeechData(
+            language=LanguageCode(result.language or self._parent.language),
+            text=text,
+            confidence=result.confidence,
+        )
+        self._event_ch.send_nowait(stt.SpeechEvent(type=kind, alternatives=[data]))
