@@ -1,8 +1,7 @@
 """Reports of ended calls that the tool API did not take: they wait encrypted on the disk for the jobs worker.
 
-A report is sealed with a key derived from the call's data key (the recording's); the file's head carries that
-key wrapped, so that nobody who reads the disk learns a word, and the jobs worker needs nothing but the
-database to open it.
+A report is sealed with a key derived from the data key of the call's recording, which the worker holds
+anyway: it needs no key of the box. The jobs worker gets that data key again from the recording's row.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ class SpooledReport:
     attempt: int
     organization_id: UUID
     recording_id: UUID
-    wrapped_data_key: bytes
     sealed: bytes
 
 
@@ -55,7 +53,6 @@ def write_report(spool_dir: Path, grant: RecordingGrant, call_id: UUID, attempt:
         "attempt": attempt,
         "organization_id": str(grant.organization_id),
         "recording_id": str(grant.recording_id),
-        "wrapped_data_key": grant.wrapped_data_key,
     }
     sealed = seal(
         _report_key(b64decode(grant.data_key)), finish.model_dump_json().encode(), _place(call_id, attempt)
@@ -95,7 +92,6 @@ def load_report(path: Path) -> SpooledReport:
             attempt=int(fields["attempt"]),
             organization_id=UUID(fields["organization_id"]),
             recording_id=UUID(fields["recording_id"]),
-            wrapped_data_key=b64decode(fields["wrapped_data_key"], validate=True),
             sealed=b64decode(body, validate=True),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -18,7 +18,7 @@ from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry, Timeout
 
-from appliance.errors import IntegrityError, NotAllowed, NotFound, TrunklineError, Unavailable
+from appliance.errors import NotAllowed, NotFound, TrunklineError, Unavailable
 from appliance.settings import ObjectStoreSettings
 
 _T = TypeVar("_T")
@@ -128,6 +128,4 @@ def _meaning(error: S3Error, what: str) -> TrunklineError:
         return NotFound(f"{what} failed: it is not in the object store ({code}).")
     if code in _REFUSED:
         return NotAllowed(f"{what} failed: the object store refused it ({code}).")
-    if code in {"BadDigest", "XAmzContentSHA256Mismatch"}:
-        return IntegrityError(f"{what} failed: the bytes were altered on the way ({code}).")
     return Unavailable(f"{what} failed: the object store answered {code}.", remedy="It is tried again.")

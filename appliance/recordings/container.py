@@ -6,16 +6,15 @@
 The content is interleaved 16-bit little-endian PCM: left the caller, right the agent. The chunk key is
 derived from the recording's data key and the whole header, so that a changed header opens nothing. The
 nonce of a chunk is its index and its final flag, and both are authenticated together with the recording's
-id: a chunk that was cut, moved, repeated or taken from another recording is found. The final chunk is always empty:
-whoever seals a torn spool writes the very bytes that the first writer would have written, so that no nonce
-ever meets two contents. Numbers are big-endian.
+id: a chunk that was cut, moved, repeated or taken from another recording is found. The final chunk is
+always empty: whoever seals a torn spool writes the very bytes that the first writer would have written, so
+that no nonce ever meets two contents. Numbers are big-endian.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -47,15 +46,16 @@ _RESTORE = "Restore it from a backup; the rest of the recordings is not concerne
 
 @dataclass(frozen=True)
 class Header:
-    """What is needed to open and to store a recording. Readable by all, and not to be changed."""
+    """Which recording it is: readable by all, and not to be changed.
+
+    The wrapped data key is not in it but in the database alone, so that deleting it there deletes the
+    recording wherever copies of it lie.
+    """
 
     recording_id: UUID
     organization_id: UUID
     call_id: UUID
     attempt: int
-    bucket: str
-    object: str
-    wrapped_data_key: bytes
     started_at: str
     """ISO 8601, UTC."""
     channels: int = CHANNELS
@@ -68,9 +68,6 @@ class Header:
             "organization_id": str(self.organization_id),
             "call_id": str(self.call_id),
             "attempt": self.attempt,
-            "bucket": self.bucket,
-            "object": self.object,
-            "wrapped_data_key": b64encode(self.wrapped_data_key).decode(),
             "started_at": self.started_at,
             "channels": self.channels,
             "sample_rate_hz": self.sample_rate_hz,
@@ -95,9 +92,6 @@ class Header:
                 organization_id=UUID(fields["organization_id"]),
                 call_id=UUID(fields["call_id"]),
                 attempt=int(fields["attempt"]),
-                bucket=str(fields["bucket"]),
-                object=str(fields["object"]),
-                wrapped_data_key=b64decode(fields["wrapped_data_key"], validate=True),
                 started_at=str(fields["started_at"]),
                 channels=int(fields["channels"]),
                 sample_rate_hz=int(fields["sample_rate_hz"]),

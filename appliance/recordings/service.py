@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
 from uuid import UUID
@@ -103,19 +104,28 @@ async def organization_of_recording(router: UnitOfWork, recording_id: UUID) -> U
     return organization_id
 
 
-async def data_key_of(uow: UnitOfWork, keys: KeyRing, recording_id: UUID, wrapped_data_key: bytes) -> bytes:
-    """Opens a data key. NotFound if the organization is gone, IntegrityError if a key does not fit."""
+@dataclass(frozen=True)
+class Place:
+    """Where a recording belongs, and the key that opens it."""
+
+    bucket: str
+    object: str
+    state: RecordingState
+    data_key: bytes = field(repr=False)
+
+
+async def place_of(uow: UnitOfWork, keys: KeyRing, recording_id: UUID) -> Place:
+    """NotFound if the organization has no such recording or its key was deleted, which deletes the recording;
+    IntegrityError if a key does not fit."""
     organization_id = _tenant(uow)
-    wrapped_key = await _wrapped_key(uow, organization_id)
-    return keys.open_data_key(organization_id, wrapped_key, recording_id, wrapped_data_key)
-
-
-async def state_of(uow: UnitOfWork, recording_id: UUID) -> RecordingState:
-    """How far it has come. NotFound if the organization has no such recording."""
-    state = await uow.session.scalar(select(Recording.state).where(Recording.id == recording_id))
-    if state is None:
+    recording = await uow.session.get(Recording, recording_id)
+    if recording is None:
         raise NotFound(f"There is no recording {recording_id}.")
-    return cast(RecordingState, state)
+    if recording.wrapped_data_key is None:
+        raise NotFound(f"The recording {recording_id} was deleted.", code="deleted")
+    wrapped_key = await _wrapped_key(uow, organization_id)
+    data_key = keys.open_data_key(organization_id, wrapped_key, recording_id, recording.wrapped_data_key)
+    return Place(recording.bucket, recording.object, cast("RecordingState", recording.state), data_key)
 
 
 async def _wrapped_key(uow: UnitOfWork, organization_id: UUID) -> bytes:

@@ -68,9 +68,6 @@ class SpoolWriter:
             organization_id=grant.organization_id,
             call_id=call_id,
             attempt=attempt,
-            bucket=grant.bucket,
-            object=grant.object,
-            wrapped_data_key=b64decode(grant.wrapped_data_key),
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         header_bytes = header.encode()
@@ -212,6 +209,13 @@ def seal_torn(file: BinaryIO, data_key: bytes) -> Sealed:
 def waiting_spools(spool_dir: Path) -> list[Path]:
     """All spools, the oldest first; those of calls in progress too."""
     return sorted(spool_folder(spool_dir).glob(f"*{SUFFIX}"), key=lambda path: path.name)
+
+
+def set_aside(path: Path) -> Path:
+    """Moves a damaged spool out of the way, to be looked at by a person; nothing of it is thrown away."""
+    kept = path.with_suffix(".damaged")
+    path.rename(kept)
+    return kept
 
 
 def remove_unfinished(spool_dir: Path) -> None:

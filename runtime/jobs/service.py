@@ -1,0 +1,80 @@
+"""Puts the jobs worker together and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import text
+
+from appliance.calls.life import release_stale
+from appliance.clients.object_store import ObjectStore
+from appliance.clients.tool_api import ToolApiClient
+from appliance.database.engine import create_engine
+from appliance.database.unit_of_work import UnitOfWork
+from appliance.recordings.archive import Archive
+from appliance.security.keys import KeyRing
+from appliance.settings import Settings
+from runtime.jobs.health import health_server
+from runtime.jobs.queue import JobQueue
+from runtime.jobs.spools import recording_watch, report_watch
+
+_log = structlog.get_logger(__name__)
+
+EVERY_MINUTE = "* * * * *"
+
+
+async def run(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT. Starts also while the database, the store or the tool API is away."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        app = create_engine(settings.database, "app")
+        stack.push_async_callback(app.dispose)
+        router = create_engine(settings.database, "router")
+        stack.push_async_callback(router.dispose)
+        store = ObjectStore(settings.object_store)
+        stack.push_async_callback(store.close)
+        tool_api = await stack.enter_async_context(ToolApiClient.for_service(settings.tool_api))
+        keys = KeyRing.from_settings(settings.security)
+        scan_seconds = settings.jobs.spool_scan_seconds
+        recordings = recording_watch(settings.spool_dir, Archive(app, keys, store), scan_seconds)
+        reports = report_watch(settings.spool_dir, app, keys, tool_api, scan_seconds)
+
+        async def release() -> None:
+            await release_stale(router, app, datetime.now(UTC))
+
+        queue = JobQueue(settings.database, {"release_stale_calls": (EVERY_MINUTE, release)})
+
+        async def database_answers() -> bool:
+            async with UnitOfWork(app, None) as uow:
+                return await uow.session.scalar(text("SELECT 1")) == 1
+
+        async def store_answers() -> bool:
+            return await store.has_bucket(settings.object_store.bucket)
+
+        async def queue_runs() -> bool:
+            return queue.is_running
+
+        def facts() -> dict[str, Any]:
+            return {"waiting": {"recordings": recordings.waiting, "reports": reports.waiting}}
+
+        checks = {"database": database_answers, "object_store": store_answers, "queue": queue_runs}
+        await stack.enter_async_context(health_server(settings.jobs.health_port, checks, facts))
+        _log.info("jobs worker started")
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(recordings.run(), name="recordings"),
+                tasks.create_task(reports.run(), name="reports"),
+                tasks.create_task(queue.run(), name="queue"),
+            ]
+            await stop.wait()
+            for task in running:
+                task.cancel()
+    _log.info("jobs worker stopped")
