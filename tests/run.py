@@ -24,7 +24,7 @@ import psutil
 from tests import outcomes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = REPOSITORY / "var" / "test-results"
+RESULTS = Path(os.environ.get("TRUNKLINE_TEST_RESULTS", REPOSITORY / "var" / "test-results"))
 FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance")
 MOST_TO_REPEAT = 15
 PASS_SECONDS = float(os.environ.get("TRUNKLINE_TEST_SECONDS", "1800"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -23,6 +24,7 @@ from provisioning.lite.settings_file import write_if_changed
 _LONGEST_SOCKET_PATH = 90
 _START_SECONDS = 30.0
 _STOP_SECONDS = 90.0
+_ORPHAN_SECONDS = 10.0
 
 
 class Program:
@@ -69,9 +71,14 @@ def _escape(text: str) -> str:
 
 
 class Supervisor:
-    """The supervisor of one box directory, running or not."""
+    """The supervisor of one box directory, running or not.
 
-    def __init__(self, directory: Path) -> None:
+    `marks` are environment variables that every program of this box has and no other: by them its orphans are
+    found when a supervisor was killed.
+    """
+
+    def __init__(self, directory: Path, *, marks: Mapping[str, str]) -> None:
+        self._marks = {**marks, "SUPERVISOR_ENABLED": "1"}
         self._folder = directory / "supervisor"
         socket = self._folder / "socket"
         if len(str(socket)) > _LONGEST_SOCKET_PATH:  # the kernel takes 107 bytes
@@ -139,9 +146,13 @@ class Supervisor:
             return False
 
     def start(self) -> None:
-        """Starts it in the background. Raises Unavailable when it does not answer in time."""
+        """Starts it in the background. Raises Unavailable when it does not answer in time.
+
+        What a killed supervisor of this box has left behind is ended first.
+        """
         if self.running():
             return
+        self._end_orphans()
         environment = {
             key: value
             for key, value in os.environ.items()
@@ -194,20 +205,33 @@ class Supervisor:
     def shutdown(self) -> None:
         """Ends the supervisor, and with it whatever still runs."""
         pid = self.pid()
-        if pid is None:
-            return
-        process = psutil.Process(pid)
-        children = process.children(recursive=True)
-        try:
-            if self.running():
-                self._call("shutdown")
-            else:
-                process.terminate()
-            process.wait(timeout=_STOP_SECONDS)
-        except (psutil.TimeoutExpired, OSError):
-            process.kill()
-        except psutil.NoSuchProcess:
-            pass
-        _, alive = psutil.wait_procs(children, timeout=5)
-        for child in alive:
-            child.kill()
+        if pid is not None:
+            process = psutil.Process(pid)
+            try:
+                if self.running():
+                    self._call("shutdown")
+                else:
+                    process.terminate()
+                process.wait(timeout=_STOP_SECONDS)
+            except (psutil.TimeoutExpired, OSError, xmlrpc.client.Error):
+                process.kill()
+            except psutil.NoSuchProcess:
+                pass
+        self._end_orphans()
+
+    def _end_orphans(self) -> None:
+        left: list[psutil.Process] = []
+        for process in psutil.process_iter():
+            try:
+                environment = process.environ()
+            except psutil.Error:
+                continue
+            if process.pid != os.getpid() and all(
+                environment.get(key) == value for key, value in self._marks.items()
+            ):
+                left.append(process)
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for process in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    end(process)
+            _, left = psutil.wait_procs(left, timeout=_ORPHAN_SECONDS)
