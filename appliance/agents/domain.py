@@ -61,7 +61,9 @@ class Sentences(WireModel):
     time_over: ShortText = "Our time is up, so I have to end the call here. Goodbye."
     transfer: ShortText = "One moment, I am putting you through."
     transfer_failed: ShortText = "I am sorry, nobody could take the call. How else can I help?"
-    resumed: ShortText = "I am sorry, the line was interrupted for a moment. Please go on."
+    one_moment: ShortText = "One moment, please."
+    go_on: ShortText = "I am sorry, the line was interrupted for a moment. Please go on."
+    tool_failed: ShortText = "I am sorry, I cannot do that at the moment."
     goodbye: ShortText = "Thank you for calling. Goodbye."
     cannot_help: ShortText = "I am sorry, I cannot help you at the moment. Please call again later. Goodbye."
 

@@ -232,6 +232,8 @@ class CallContext(WireModel):
     snapshot: AgentSnapshot
     tools: tuple[ToolDescription, ...]
     conversation: tuple[Utterance, ...] = ()
+    next_turn_index: int = 0
+    """How many turns are stored so far; the worker of this attempt goes on counting from there."""
     attempt: Attempt = 1
 
 
