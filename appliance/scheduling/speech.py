@@ -80,3 +80,8 @@ def spoken_list(items: Sequence[str], language: str, *, alternatives: bool = Fal
     if len(items) < 2:
         return "".join(items)
     return f"{', '.join(items[:-1])} {last} {items[-1]}"
+
+
+def sentence(text: str) -> str:
+    """The text with one full stop at its end: `at 3 p.m.` has its own."""
+    return text if text.endswith((".", "?", "!")) else text + "."

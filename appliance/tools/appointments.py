@@ -11,7 +11,7 @@ from appliance.errors import Conflict, NotFound
 from appliance.scheduling.dates import DateNotUnderstood, parse_date, parse_first_day
 from appliance.scheduling.domain import Diary, Obstacle, spread
 from appliance.scheduling.service import book, calendar_of, diary_of, hold_calendar
-from appliance.scheduling.speech import spoken_day, spoken_list, spoken_time, weekday
+from appliance.scheduling.speech import sentence, spoken_day, spoken_list, spoken_time, weekday
 from appliance.scheduling.tables import Calendar
 from appliance.scheduling.times import TimeNotUnderstood, parse_times
 from appliance.telephony.opening import Span
@@ -99,7 +99,8 @@ async def create_booking(setting: ToolSetting, wanted: CreateBooking) -> Done:
             "name": wanted.name,
         },
         say=setting.pick(
-            f"You are booked for {when} at {at}.", f"Ihr Termin ist eingetragen: {when} um {at}."
+            sentence(f"You are booked for {when} at {at}"),
+            sentence(f"Ihr Termin ist eingetragen: {when} um {at}"),
         ),
     )
 
@@ -201,10 +202,10 @@ def _say_day(
     )
     if asked is False:
         return setting.pick(
-            f"That time is not free. On {spoken} I could offer {times}.",
-            f"Diese Zeit ist nicht frei. Am {spoken} hätte ich {times}.",
+            sentence(f"That time is not free. On {spoken} I could offer {times}"),
+            sentence(f"Diese Zeit ist nicht frei. Am {spoken} hätte ich {times}"),
         )
-    return setting.pick(f"On {spoken} I have {times}.", f"Am {spoken} habe ich {times}.")
+    return setting.pick(sentence(f"On {spoken} I have {times}"), sentence(f"Am {spoken} habe ich {times}"))
 
 
 def _next_free(setting: ToolSetting, diary: Diary, offered: Sequence[Span]) -> Done:
@@ -218,7 +219,9 @@ def _next_free(setting: ToolSetting, diary: Diary, offered: Sequence[Span]) -> D
             "slots": _slots(diary, offered),
             "requested_free": None,
         },
-        say=setting.pick(f"The next free times are {said}.", f"Die nächsten freien Zeiten: {said}."),
+        say=setting.pick(
+            sentence(f"The next free times are {said}"), sentence(f"Die nächsten freien Zeiten: {said}")
+        ),
     )
 
 
@@ -280,5 +283,5 @@ def _in_the_way(
     offer = ""
     if near:
         said = _say_slots(setting, diary, near)
-        offer = setting.pick(f" I could offer {said}.", f" Ich könnte {said} anbieten.")
+        offer = " " + setting.pick(sentence(f"I could offer {said}"), f"Ich könnte {said} anbieten.")
     return CannotDo(obstacle, reason + offer, {"alternatives": _slots(diary, near)})

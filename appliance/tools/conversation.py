@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from appliance.calls.tables import CallNote
 from appliance.database.identifiers import uuid7
-from appliance.scheduling.speech import spoken_day, spoken_list, spoken_time
+from appliance.scheduling.speech import sentence, spoken_day, spoken_list, spoken_time
 from appliance.scheduling.tables import Order
 from appliance.telephony.opening import OpeningTimes
 from appliance.telephony.service import opening_times
@@ -32,7 +32,7 @@ async def create_order(setting: ToolSetting, wanted: CreateOrder) -> Done:
     said = spoken_list([f"{item.quantity} {item.name}" for item in wanted.items], setting.language)
     return Done(
         result={"order_id": str(order_id), "items": items, "name": wanted.name},
-        say=setting.pick(f"I have noted your order: {said}.", f"Ich habe notiert: {said}."),
+        say=setting.pick(sentence(f"I have noted your order: {said}"), sentence(f"Ich habe notiert: {said}")),
     )
 
 
