@@ -79,6 +79,20 @@ class Media:
         if self._connection is not None:
             self._connection.close()
 
+    def summary(self) -> dict[str, int]:
+        """The statistics as numbers for the log."""
+        gaps = sorted(self.statistics.answer_gaps_ms)
+        counts = {
+            "from_phone": self.statistics.from_phone,
+            "from_phone_dropped": self.statistics.from_phone_dropped,
+            "to_phone_agent": self.statistics.to_phone_agent,
+            "to_phone_own": self.statistics.to_phone_own,
+            "to_phone_silence": self.statistics.to_phone_silence,
+            "to_phone_dropped": self.statistics.to_phone_dropped,
+            "answers": len(gaps),
+        }
+        return counts | ({"answer_gap_p50_ms": gaps[len(gaps) // 2]} if gaps else {})
+
     # The sides
 
     def connect_phone(self, connection: AudioSocketConnection, on_closed: Callable[[], None]) -> None:

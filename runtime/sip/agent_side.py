@@ -1,0 +1,145 @@
+"""One call's room and the agents in it: made with the first agent's dispatch, kept through lost agents and a
+lost room, deleted at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from appliance.calls.domain import Admission
+from appliance.clients.rooms import RoomServer
+from appliance.clients.tool_api import ToolApiClient
+from appliance.errors import TrunklineError, Unavailable
+from runtime.sip.room_leg import RoomHandlers, RoomLeg
+
+log = structlog.get_logger()
+
+_RETRY_SECONDS: Final = 0.5
+_DELETE_ATTEMPTS: Final = 3
+
+
+class AgentSide:
+    """`open` raises Unavailable; `next_agent` tries until it is cancelled; `close` never raises."""
+
+    def __init__(
+        self,
+        rooms: RoomServer,
+        api: ToolApiClient,
+        *,
+        room_url: str,
+        admission: Admission,
+        attributes: Mapping[str, str],
+        handlers: RoomHandlers,
+    ) -> None:
+        self._rooms = rooms
+        self._api = api
+        self._room_url = room_url
+        self._admission = admission
+        self._attributes = dict(attributes)
+        self._handlers = handlers
+        self._leg: RoomLeg | None = None
+        self._made = False
+
+    @property
+    def _name(self) -> str:
+        return self._admission.room_name
+
+    async def open(self) -> None:
+        """Makes the room with its agent's dispatch, and joins it."""
+        await self._create(self._admission.dispatch_metadata)
+        await self._join()
+
+    async def _create(self, dispatch_metadata: str) -> None:
+        self._made = True
+        await self._rooms.create(
+            self._name, agent_name=self._admission.agent_name, dispatch_metadata=dispatch_metadata
+        )
+
+    async def _join(self) -> None:
+        leg = RoomLeg(self._handlers)
+        self._leg = leg
+        await leg.join(self._room_url, self._admission.participant_token, self._attributes)
+
+    async def capture(self, pcm: bytes) -> None:
+        if self._leg is not None:
+            await self._leg.capture(pcm)
+
+    async def set_attributes(self, **attributes: str) -> None:
+        """Attributes of the caller's participant, dots written as double underscores; kept for a new room."""
+        changed = {key.replace("__", "."): value for key, value in attributes.items()}
+        self._attributes |= changed
+        if self._leg is not None:
+            try:
+                await self._leg.set_attributes(changed)
+            except Unavailable as error:
+                log.warning("the room was not told", reason=str(error))
+
+    async def send_dtmf(self, digit: str) -> None:
+        if self._leg is not None:
+            await self._leg.send_dtmf(digit)
+
+    async def next_agent(self, *, rejoin: bool) -> None:
+        """Calls the next agent, and joins the room anew if it was lost."""
+        while True:
+            try:
+                await self._next_agent(rejoin=rejoin)
+            except TrunklineError as error:
+                log.warning("the next agent could not be called", reason=error.code)
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                return
+
+    async def _next_agent(self, *, rejoin: bool) -> None:
+        if rejoin:
+            await self._leave()
+        else:
+            await self._evict_agents()
+        redispatch = await self._api.redispatch(self._admission.call_id)
+        self._attributes["trunkline.attempt"] = str(redispatch.attempt)
+        if rejoin:
+            await self._create(redispatch.dispatch_metadata)
+            await self._join()
+            return
+        await self.set_attributes(trunkline__attempt=str(redispatch.attempt))
+        await self._rooms.dispatch(
+            self._name,
+            agent_name=self._admission.agent_name,
+            dispatch_metadata=redispatch.dispatch_metadata,
+        )
+
+    async def _evict_agents(self) -> None:
+        """A lost agent must not come back beside the next one."""
+        if self._leg is None:
+            return
+        self._leg.forget_agent()
+        for identity in self._leg.agents():
+            await self.evict(identity)
+
+    async def evict(self, identity: str) -> None:
+        try:
+            await self._rooms.remove(self._name, identity)
+        except Unavailable as error:
+            log.warning("an agent could not be taken out of the room", reason=str(error))
+
+    async def _leave(self) -> None:
+        leg, self._leg = self._leg, None
+        if leg is not None:
+            await leg.leave()
+
+    async def close(self) -> None:
+        """Leaves and deletes the room."""
+        await self._leave()
+        if not self._made:
+            return
+        for attempt in range(_DELETE_ATTEMPTS):
+            try:
+                await self._rooms.delete(self._name)
+            except Unavailable:
+                await asyncio.sleep(_RETRY_SECONDS * attempt)
+            else:
+                self._made = False
+                return
+        log.warning("a room was left for the sweep")
