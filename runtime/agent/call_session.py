@@ -60,7 +60,7 @@ class CallSession:
         self._settings = settings
         self._models = models
         self._engines = engines
-        self._call_id = metadata.call_id
+        self.call_id = metadata.call_id
         self._attempt = metadata.attempt
         self._api = ToolApiClient.for_call(settings.tool_api, metadata.call_token)
         self._recorder = CallRecorder(
@@ -94,7 +94,7 @@ class CallSession:
         self._link.attach()
         connecting = asyncio.create_task(self._job.connect(), name="room-connect")
         try:
-            context = await self._api.context(self._call_id)
+            context = await self._api.context(self.call_id)
             self._prepare(context)
             self._recorder.open()
             assert self._phrases is not None
@@ -149,7 +149,7 @@ class CallSession:
         self._phrases = Phrases(self._engines.voice, snapshot, self._settings.sentences_dir)
         self._tools = CallTools(
             self._api,
-            self._call_id,
+            self.call_id,
             self._attempt,
             context.tools,
             self._log,
@@ -343,12 +343,13 @@ class CallSession:
         self._log.agent_said(text, at=now)
         at = self.recording_ms(now)
         self._log.spoke("agent", text, starts_ms=at, ends_ms=at)
+        self._reports.changed()
 
     def _leave(self, reason: str) -> None:
         self._job.shutdown(reason)
 
     async def _ask_for_recording(self) -> Any:
-        return await self._api.recording(self._call_id, attempt=self._attempt)
+        return await self._api.recording(self.call_id, attempt=self._attempt)
 
     async def _report(self, ending: Ending) -> None:
         grant = self._recorder.grant
@@ -361,7 +362,7 @@ class CallSession:
             attempt=self._attempt,
         )
         delivered = await deliver_finish(
-            self._api, self._call_id, finish, spool_dir=self._settings.spool_dir, grant=grant
+            self._api, self.call_id, finish, spool_dir=self._settings.spool_dir, grant=grant
         )
         _log.info("call finished", outcome=finish.outcome, ended_by=finish.ended_by, delivered=delivered)
 

@@ -138,6 +138,7 @@ class Conversation:
             max_tool_steps=_MAX_TOOL_STEPS,
             user_away_timeout=None,
             aec_warmup_duration=None,
+            session_close_transcript_timeout=1.0,
             conn_options=SessionConnectOptions(
                 stt_conn_options=_NO_RETRY,
                 llm_conn_options=_NO_RETRY,

@@ -6,6 +6,8 @@ import contextlib
 import os
 from typing import Any
 
+import httpcore  # noqa: F401 - httpx imports it at its first client: here it is done before a call
+import openai.resources.chat  # noqa: F401 - the same of the language client
 import structlog
 from livekit.agents import JobContext, JobProcess, inference
 
@@ -32,6 +34,8 @@ def prewarm(process: JobProcess) -> None:
     with contextlib.suppress(OSError):  # media goes before the rest only where we may ask for it
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _PRIORITY)
     process.userdata["settings"] = settings
+    # Making an HTTP client reads the system's certificates, which would stall the loop of a call.
+    process.userdata["language"] = LanguageModel.from_settings(settings.language)
     process.userdata["models"] = TurnModels(
         vad=inference.VAD(model="silero", min_silence_duration=_VAD_SILENCE_SECONDS),
         end_of_turn=inference.TurnDetector(version="v1-mini"),
@@ -48,7 +52,7 @@ async def take_call(job: JobContext) -> None:
         job.shutdown("not a call")
         return
     structlog.contextvars.bind_contextvars(call_id=str(metadata.call_id), attempt=metadata.attempt)
-    speech, language = settings.speech, settings.language
+    speech = settings.speech
     engines = Engines(
         recogniser=SpeechToText(
             speech.stt_address, speech.stt_model, result_timeout_seconds=speech.result_timeout_seconds
@@ -58,8 +62,8 @@ async def take_call(job: JobContext) -> None:
             speech.tts_model,
             first_audio_timeout_seconds=speech.first_audio_timeout_seconds,
         ),
-        language=LanguageModel.from_settings(language),
-        language_model=language.model,
+        language=job.proc.userdata["language"],
+        language_model=settings.language.model,
     )
     call = CallSession(job, settings, job.proc.userdata["models"], engines, metadata)
     job.proc.userdata["engines"] = engines
@@ -76,6 +80,7 @@ async def close_call(job: JobContext) -> None:
     userdata: dict[str, Any] = job.proc.userdata
     call: CallSession | None = userdata.pop("call", None)
     if call is not None:
+        structlog.contextvars.bind_contextvars(call_id=str(call.call_id))
         await call.close()
     engines: Engines | None = userdata.pop("engines", None)
     if engines is not None:
