@@ -31,7 +31,7 @@ def export(
 ) -> None:
     """Writes the recording of a call as a WAV: left the caller, right the agent.
 
-    Exit codes: 1 unknown call, not stored yet, wrong key or altered; 2 used wrongly; 3 store or database away.
+    Exit codes: 1 unknown call, not stored, wrong key or altered; 2 used wrongly; 3 store or database away.
     """
     path = output if output is not None else Path(f"{call_id}.wav")
 

@@ -34,6 +34,8 @@ from appliance.recordings.container import (
 SUFFIX = ".spool"
 _UNFINISHED = ".new"
 _READ_BYTES = 1 << 20
+_U32_BYTES = 4
+_ZEROS_THAT_ARE_NO_CHANCE = 16
 
 
 def spool_folder(spool_dir: Path) -> Path:
@@ -187,7 +189,13 @@ def seal_torn(file: BinaryIO, data_key: bytes) -> Sealed:
         if frame is None:
             break
         final, content = frame
-        cipher.open(index, content, final=final)
+        try:
+            cipher.open(index, content, final=final)
+        except IntegrityError:
+            # After a loss of power the end of a file may be zeros that nobody wrote.
+            if content[-1] or _zeros_to_the_end(file, len(content)) < _ZEROS_THAT_ARE_NO_CHANCE:
+                raise
+            break
         if final:
             sealed = True
             break
@@ -227,13 +235,23 @@ def remove_unfinished(spool_dir: Path) -> None:
 
 
 def _only_zeros_follow(file: BinaryIO) -> bool:
-    """After a loss of power a file may end in zeros that nobody wrote."""
+    word = file.read(_U32_BYTES)
+    file.seek(-len(word), os.SEEK_CUR)
+    return not any(word) and _zeros_to_the_end(file, 0) > 0
+
+
+def _zeros_to_the_end(file: BinaryIO, back: int) -> int:
+    """How many zeros end the file, if nothing else follows here, those of the last `back` bytes included."""
     position = file.tell()
-    zeros = file.read(4) == b"\x00\x00\x00\x00"
-    while zeros and (block := file.read(_READ_BYTES)):
-        zeros = not block.strip(b"\x00")
-    file.seek(position)
-    return zeros
+    zeros = 0
+    while block := file.read(_READ_BYTES):
+        if block.strip(b"\x00"):
+            file.seek(position)
+            return 0
+        zeros += len(block)
+    file.seek(position - back)
+    before = file.read(back)
+    return zeros + len(before) - len(before.rstrip(b"\x00"))
 
 
 def _measure(file: BinaryIO) -> tuple[str, int]:
