@@ -24,15 +24,17 @@ INSIDE = "/srv/trunkline"
 """Where an Asterisk sees its own folder."""
 
 _FOLDERS = ("etc", "run", "log", "spool", "db", "keys", "tls", "moh")
-_START = """set -e
-root=$1; own=$2; trunks=$3; sentences=$4
-mount -t proc proc "$root/proc"
-mount --rbind /dev "$root/dev"
-mount --bind "$own" "$root/srv/trunkline"
-mount --bind "$trunks" "$root/srv/trunkline/trunks"
-mount --bind "$sentences" "$root/srv/trunkline/sentences"
-exec chroot "$root" /usr/sbin/asterisk -f -U asterisk -G asterisk -C /srv/trunkline/etc/asterisk.conf
-"""
+# One line: supervisord's configuration holds no other.
+_START = " && ".join(
+    (
+        'mount -t proc proc "$1/proc"',
+        'mount --rbind /dev "$1/dev"',
+        'mount --bind "$2" "$1/srv/trunkline"',
+        'mount --bind "$3" "$1/srv/trunkline/trunks"',
+        'mount --bind "$4" "$1/srv/trunkline/sentences"',
+        'exec chroot "$1" /usr/sbin/asterisk -f -U asterisk -G asterisk -C /srv/trunkline/etc/asterisk.conf',
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,10 +91,11 @@ def _account_name(credentials: Credentials) -> str:
 
 
 def _endpoint(text: ConfigText, name: str, trunk: Trunk, rtp_timeout_seconds: int) -> None:
+    # No transport here: it would carry our requests within a call (BYE) over it even when the call came in by
+    # another one. Calls that leave take it from the address of record.
     text.section(name)
     text.put_all(
         type="endpoint",
-        transport=f"transport-{trunk.transport}",
         context=context_name(trunk.id),
         disallow="all",
         allow=",".join(trunk.codecs),

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -138,6 +139,42 @@ async def apply(settings: Settings, ari: AriClient) -> Apply:
         await configurator.apply(world(*trunks, numbers=numbers))
 
     return apply
+
+
+class StandInBridge:
+    """Connects as the bridge does and hands on what arrives in Stasis; the tests say what becomes of it."""
+
+    def __init__(self, ari: AriClient) -> None:
+        self.ari = ari
+        self.connected = asyncio.Event()
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=1000)
+
+    async def run(self) -> None:
+        async def on_connected() -> None:
+            self.connected.set()
+
+        await self.ari.run_events(
+            self._events.put_nowait, on_connected=on_connected, on_lost=self.connected.clear
+        )
+
+    async def next_start(self, seconds: float = 20) -> dict[str, Any]:
+        """The next StasisStart."""
+        async with asyncio.timeout(seconds):
+            while True:
+                event = await self._events.get()
+                if event["type"] == "StasisStart":
+                    return event
+
+
+@pytest.fixture
+async def bridge(gateway: RunningAsterisk, ari: AriClient) -> AsyncIterator[StandInBridge]:
+    stand_in = StandInBridge(ari)
+    task = asyncio.create_task(stand_in.run())
+    async with asyncio.timeout(20):
+        await stand_in.connected.wait()
+    yield stand_in
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def number_at_gateway(number: str = "4930555010") -> str:
