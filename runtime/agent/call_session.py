@@ -328,6 +328,8 @@ class CallSession:
     async def _after_end_call(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
         assert self._ending is not None
         await context.wait_for_playout()
+        if context.speech_handle.interrupted:
+            return ToolAnswer(ok=False, code="caller_goes_on")
         self._ending.begin_goodbye()
         return None
 

@@ -6,8 +6,6 @@ import contextlib
 import os
 from typing import Any
 
-import httpcore  # noqa: F401 - httpx imports it at its first client: here it is done before a call
-import openai.resources.chat  # noqa: F401 - the same of the language client
 import structlog
 from livekit.agents import JobContext, JobProcess, inference
 

@@ -28,6 +28,8 @@ _OFF = {
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
 }
+_IMPORTED_EARLY = ("httpcore", "openai.resources.chat")
+"""Libraries import these at their first use, which would stall the loop of a call."""
 _FOREIGN = (
     "LIVEKIT_REMOTE_EOT_URL",
     "LIVEKIT_INFERENCE_URL",
@@ -69,7 +71,7 @@ class Worker:
             job_memory_warn_mb=0,
             http_proxy=None,
             setup_fnc=prewarm,
-            preload_modules=["runtime.agent.job"],
+            preload_modules=["runtime.agent.job", *_IMPORTED_EARLY],
             max_retry=1_000_000,
         )
         self._server.rtc_session(

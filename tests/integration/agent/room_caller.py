@@ -1,13 +1,14 @@
 """A caller in a room, without SIP: what the bridge does at its room leg, driven by a test.
 
-It admits the call at the real tool API, makes the room with the agent's dispatch, joins as the SIP participant
-with its attributes, speaks with espeak-ng's voice and hears the agent.
+It admits the call at the real tool API, makes the room with the agent's dispatch, joins as the SIP
+participant with its attributes, speaks with espeak-ng's voice and hears the agent.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import itertools
 import json
 import subprocess
 import time
@@ -131,7 +132,7 @@ class RoomCaller:
         await asyncio.sleep(len(samples) / RATE_HZ)
 
     async def listen(self, *, quiet_seconds: float = 1.0, timeout_seconds: float = 60.0) -> float:
-        """Waits until the agent has spoken after now and been quiet since; returns the seconds until it began."""
+        """Waits until the agent has spoken and been quiet; returns the seconds until it began."""
         began = time.monotonic()
         await self.until(lambda: self._loud_since(began) is not None, "the agent speaks", timeout_seconds)
         first = self._loud_since(began)
@@ -175,7 +176,7 @@ class RoomCaller:
     def longest_silence(self, since: float, until: float) -> float:
         """The longest stretch without the agent's voice, in seconds."""
         times = [since, *(at for at, pcm in self.heard if since < at < until and _is_loud(pcm)), until]
-        return max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+        return max(later - earlier for earlier, later in itertools.pairwise(times))
 
     def _loud_since(self, began: float) -> float | None:
         return next((at for at, pcm in self.heard if at > began and _is_loud(pcm)), None)
