@@ -59,8 +59,7 @@ def normalised(raw: str, region: str | None) -> str:
         return number
     if number.startswith("00"):
         number = "+" + number[2:]
-    readings = [number] if number.startswith("+") else [number, "+" + number]
-    for reading in readings:
+    for reading in _readings(number, region):
         try:
             parsed = phonenumbers.parse(reading, region)
         except phonenumbers.NumberParseException:
@@ -68,6 +67,16 @@ def normalised(raw: str, region: str | None) -> str:
         if phonenumbers.is_valid_number(parsed):
             return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     return _international(number, region) or number
+
+
+def _readings(number: str, region: str | None) -> tuple[str, ...]:
+    """National first, unless the digits begin with the country's own code: then only its plus is missing."""
+    if number.startswith("+"):
+        return (number,)
+    country_code = phonenumbers.country_code_for_region(region) if region else 0
+    if country_code and number.startswith(str(country_code)):
+        return ("+" + number, number)
+    return (number, "+" + number)
 
 
 def dialable(raw: str) -> bool:

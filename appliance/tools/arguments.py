@@ -23,16 +23,13 @@ def _nothing_when_empty(value: Any) -> Any:
     return value
 
 
-Words = Annotated[
-    str, BeforeValidator(_as_text), StringConstraints(strip_whitespace=True, min_length=1, max_length=200)
-]
-OptionalWords = Annotated[
-    Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None,
-    BeforeValidator(_nothing_when_empty),
-]
-LongWords = Annotated[
-    str, BeforeValidator(_as_text), StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)
-]
+def _text(max_length: int, min_length: int = 0) -> StringConstraints:
+    return StringConstraints(strip_whitespace=True, min_length=min_length, max_length=max_length)
+
+
+Words = Annotated[Annotated[str, _text(200, 1)], BeforeValidator(_as_text)]
+OptionalWords = Annotated[Annotated[str, _text(200)] | None, BeforeValidator(_nothing_when_empty)]
+LongWords = Annotated[Annotated[str, _text(4000, 1)], BeforeValidator(_as_text)]
 
 
 class Arguments(BaseModel):
