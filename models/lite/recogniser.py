@@ -1,0 +1,175 @@
+"""One stream of speech to text with pocketsphinx: speech is cut out of the audio, decoded as it comes in, and
+judged before it is believed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pocketsphinx
+
+from models.lite.pronouncing import ACOUSTIC_MODEL, dictionary, pronunciations
+from models.lite.vocabulary import Vocabulary, known_words, load_vocabulary
+
+SAMPLE_RATE_HZ = 16_000
+_FRAME_MS = 30
+_FRAME_BYTES = SAMPLE_RATE_HZ * _FRAME_MS // 1000 * 2
+_LEAD_FRAMES = 10
+"""Frames before the first one of speech that are decoded too: soft consonants are found late."""
+_TAIL_FRAMES = 10
+"""Silence after which a piece of speech is decoded to its end; the words before a flush are then ready."""
+_START_FRAMES = 3
+_MAX_PIECE_FRAMES = 20_000 // _FRAME_MS
+_MAX_WORDS = 200
+_INTERIM_EVERY_FRAMES = 10
+
+
+class Recogniser:
+    """The recogniser of one stream. Not to be used by two threads at once.
+
+    `push` takes 16-bit 16 kHz mono samples and returns an interim result when there is news; `flush` ends
+    the segment and returns its final result. Results have the form of Contract 3's RESULT.
+    """
+
+    def __init__(self, language: str, phrases: Sequence[str] = ()) -> None:
+        self._vocabulary: Vocabulary = load_vocabulary(language)
+        self._decoder = _decoder(self._vocabulary, phrases)
+        self._voice_detector: Any = pocketsphinx.Vad(pocketsphinx.Vad.LOOSE, SAMPLE_RATE_HZ, _FRAME_MS / 1000)
+        self._rest = b""
+        self._lead: deque[bytes] = deque(maxlen=_LEAD_FRAMES)
+        self._piece: list[bytes] = []
+        self._piece_starts_ms = 0
+        self._speech_run = 0
+        self._silence_run = 0
+        self._frames = 0
+        self._words: list[dict[str, Any]] = []
+        self._last_interim = ""
+
+    @property
+    def audio_ms(self) -> int:
+        return self._frames * _FRAME_MS + len(self._rest) // 2 * 1000 // SAMPLE_RATE_HZ
+
+    def push(self, pcm: bytes) -> dict[str, Any] | None:
+        """More audio of the segment."""
+        audio = self._rest + pcm
+        whole = len(audio) // _FRAME_BYTES * _FRAME_BYTES
+        self._rest = audio[whole:]
+        for start in range(0, whole, _FRAME_BYTES):
+            self._take(audio[start : start + _FRAME_BYTES])
+        return self._interim()
+
+    def flush(self) -> dict[str, Any]:
+        """The end of the segment; the next one begins with the next `push`."""
+        if self._rest:
+            self._take(self._rest.ljust(_FRAME_BYTES, b"\0"))
+            self._rest = b""
+        self._end_piece()
+        result = self._result("final", self._words)
+        self._words, self._last_interim = [], ""
+        self._lead.clear()
+        self._speech_run = 0
+        return result
+
+    def restart(self) -> None:
+        """Forgets everything that was heard, for another stream."""
+        self.flush()
+        self._frames = 0
+
+    def _take(self, frame: bytes) -> None:
+        self._frames += 1
+        speech = bool(self._voice_detector.is_speech(frame))
+        if not self._piece:
+            self._lead.append(frame)
+            self._speech_run = self._speech_run + 1 if speech else 0
+            if self._speech_run >= _START_FRAMES:
+                self._begin_piece()
+            return
+        self._piece.append(frame)
+        self._decoder.process_raw(frame, False, False)
+        self._silence_run = 0 if speech else self._silence_run + 1
+        if self._silence_run >= _TAIL_FRAMES or len(self._piece) >= _MAX_PIECE_FRAMES:
+            self._end_piece()
+
+    def _begin_piece(self) -> None:
+        self._piece = list(self._lead)
+        self._lead.clear()
+        self._piece_starts_ms = (self._frames - len(self._piece)) * _FRAME_MS
+        self._silence_run = 0
+        self._decoder.start_utt()
+        for frame in self._piece:
+            self._decoder.process_raw(frame, False, False)
+
+    def _end_piece(self) -> None:
+        if not self._piece:
+            return
+        self._decoder.end_utt()
+        self._decoder.start_utt()
+        self._decoder.process_raw(b"".join(self._piece), False, True)
+        self._decoder.end_utt()
+        self._words = (self._words + self._heard())[:_MAX_WORDS]
+        self._piece = []
+        self._speech_run = 0
+
+    def _heard(self) -> list[dict[str, Any]]:
+        """The words of the decoded piece, with times in the stream."""
+        words: list[dict[str, Any]] = []
+        if self._decoder.hyp() is None:
+            return words
+        logmath = self._decoder.get_logmath()
+        for segment in self._decoder.seg():
+            word = str(segment.word).split("(")[0]
+            if word.startswith(("<", "[", "+")):
+                continue
+            words.append(
+                {
+                    "word": word,
+                    "start_ms": self._piece_starts_ms + segment.start_frame * 10,
+                    "end_ms": self._piece_starts_ms + (segment.end_frame + 1) * 10,
+                    "confidence": round(min(1.0, logmath.exp(segment.prob)), 3),
+                }
+            )
+        return words
+
+    def _interim(self) -> dict[str, Any] | None:
+        if self._frames % _INTERIM_EVERY_FRAMES and self._piece:
+            return None
+        hypothesis = self._decoder.hyp() if self._piece else None
+        text = " ".join(
+            [word["word"] for word in self._words] + ([str(hypothesis.hypstr)] if hypothesis else [])
+        ).strip()
+        if not text or text == self._last_interim:
+            return None
+        self._last_interim = text
+        result = self._result("interim", self._words)
+        result["text"] = text
+        return result
+
+    def _result(self, kind: str, words: list[dict[str, Any]]) -> dict[str, Any]:
+        confidences = [word["confidence"] for word in words]
+        return {
+            "type": kind,
+            "text": " ".join(word["word"] for word in words),
+            "words": words,
+            "confidence": round(sum(confidences) / len(confidences), 3) if confidences else 0.0,
+            "language": self._vocabulary.language,
+            "audio_ms": self.audio_ms,
+        }
+
+
+def _decoder(vocabulary: Vocabulary, phrases: Sequence[str]) -> pocketsphinx.Decoder:
+    promised = [
+        phrase
+        for phrase in known_words(phrases)
+        if all(pronunciations(vocabulary, word) for word in phrase.split())
+    ]
+    words = vocabulary.words | {word for phrase in promised for word in phrase.split()}
+    with tempfile.TemporaryDirectory(prefix="trunkline-stt-") as folder:
+        words_file, model_file = Path(folder) / "words.dict", Path(folder) / "sentences.arpa"
+        words_file.write_text(dictionary(vocabulary, words), encoding="utf-8")
+        model_file.write_text(vocabulary.arpa(promised), encoding="utf-8")
+        return pocketsphinx.Decoder(
+            hmm=str(ACOUSTIC_MODEL), dict=str(words_file), lm=str(model_file), loglevel="FATAL"
+        )
