@@ -427,6 +427,10 @@ class CallActions:
         """Leaves nothing: no channel, bridge, port, task or room."""
         if release.party == "agent":
             await self.media.drained(longest_seconds=_LAST_WORDS_SECONDS)
+        if release.party == "caller":
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CAUSE_SECONDS):
+                    await self.caller_destroyed.wait()
         if not self._switchboard.caller_gone:
             await self.look_at_caller()
         self._answer_transfer("failed", release.q850_cause, "the call is over")
@@ -441,10 +445,6 @@ class CallActions:
         if self._room is not None:
             await self._room.set_attributes(sip__callStatus="hangup")
             await self._room.close()
-        if release.party == "caller":
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CAUSE_SECONDS):
-                    await self.caller_destroyed.wait()
 
     async def report(self, release: Release, gateway_cause: int) -> None:
         """Tells the tool API how the call ended; a call that was never admitted has no row."""

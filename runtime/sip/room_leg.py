@@ -60,6 +60,7 @@ class RoomLeg:
         self._finished = False
         self._left = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._room.on("participant_connected", self._on_participant_connected)
         self._room.on("participant_disconnected", self._on_participant_disconnected)
         self._room.on("participant_attributes_changed", self._on_attributes_changed)
         self._room.on("track_subscribed", self._on_track_subscribed)
@@ -164,6 +165,11 @@ class RoomLeg:
             for participant in self._room.remote_participants.values()
             if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         ]
+
+    def _on_participant_connected(self, participant: rtc.RemoteParticipant) -> None:
+        # What it said before it was shown to us makes no event of its own.
+        if not self._left:
+            self._consider(participant)
 
     def _on_attributes_changed(self, changed: dict[str, str], participant: rtc.Participant) -> None:
         if not self._left and AGENT_ATTRIBUTE in changed and isinstance(participant, rtc.RemoteParticipant):
