@@ -67,6 +67,7 @@ def one_pass(name: str, arguments: list[str]) -> tuple[int, dict[str, str]]:
     file.unlink(missing_ok=True)
     environment = {**os.environ, RUN_VARIABLE: run, outcomes.VARIABLE: str(file)}
     command = [sys.executable, "-m", "pytest", "-p", "tests.outcomes", "--continue-on-collection-errors"]
+    command += [f"--rootdir={REPOSITORY}", "-c", str(REPOSITORY / "pyproject.toml")]
     command += ["--durations=25", "--durations-min=1", f"--junitxml={RESULTS / name}.xml", *arguments]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL)
     try:
@@ -128,7 +129,8 @@ def run(arguments: list[str]) -> int:
     if code in (_USAGE, _NO_TESTS) and not seen:
         sys.stdout.write("No test was run.\n")
         return 2
-    again = _failed(seen) + _unfinished(seen)
+    # An error outside of every file has no name that could be run again.
+    again = [test for test in _failed(seen) + _unfinished(seen) if ".py" in test]
     flaky: list[str] = []
     if again and len(_failed(seen)) <= MOST_TO_REPEAT:
         sys.stdout.write(f"\n{len(again)} not passed; they run once more, with fresh servers.\n\n")

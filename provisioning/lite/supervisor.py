@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 from supervisor.xmlrpc import Faults, SupervisorTransport  # pyright: ignore[reportMissingTypeStubs]
 
-from appliance.errors import Unavailable
+from appliance.errors import InvalidInput, Unavailable
 from provisioning.lite.cache import REPOSITORY
 from provisioning.lite.settings_file import write_if_changed
 
@@ -42,7 +42,10 @@ class Program:
         stop_seconds: int,
     ) -> None:
         self.name = name
-        pairs = ",".join(f'{key}="{_escape(value)}"' for key, value in environment.items())
+        unfit = [key for key, value in environment.items() if '"' in value or "\n" in value]
+        if unfit:  # the file format knows no way to write it
+            raise InvalidInput(f"The value of {unfit[0]} of {name} holds a quote or a line end.")
+        pairs = ",".join(f'{key}="{value.replace("%", "%%")}"' for key, value in environment.items())
         self.section = "\n".join(
             [
                 f"[program:{name}]",
