@@ -1,0 +1,1 @@
+"""Measurements on the running box. `make bench` runs `benchmarks.phone_turns`."""
