@@ -105,6 +105,8 @@ class ToolApiClient:
             timeout=httpx.Timeout(min(timeout_seconds, _ATTEMPT_SECONDS), connect=1.0),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
             trust_env=False,
+            # Reading the system's certificates blocks the loop, and plain HTTP on loopback needs none.
+            verify=url.startswith("https://"),
         )
 
     @classmethod
