@@ -26,7 +26,6 @@ from livekit.agents import (
 )
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_session import SessionConnectOptions
-from livekit.agents.voice.transcription import TranscriptSynchronizer
 
 from appliance.calls.domain import CallContext
 from appliance.clients.language import LanguageModel
@@ -146,11 +145,9 @@ class Conversation:
                 max_unrecoverable_errors=1_000_000,  # the call decides what a failure means
             ),
         )
-        synchronizer = TranscriptSynchronizer(next_in_chain_audio=speaker, next_in_chain_text=None)
-        self._synchronizer = synchronizer
         self._session.input.audio = ear
-        self._session.output.audio = synchronizer.audio_output
-        self._session.output.transcription = synchronizer.text_output
+        self._session.output.audio = speaker
+        self._session.output.transcription = speaker.spoken_text
         self._session.on("user_state_changed", self._user_state)
         self._session.on("agent_state_changed", self._agent_state)
         self._session.on("user_input_transcribed", self._transcribed)
@@ -163,7 +160,6 @@ class Conversation:
 
     async def aclose(self) -> None:
         await self._session.aclose()
-        await self._synchronizer.aclose()
 
     @property
     def speaking_or_answering(self) -> bool:

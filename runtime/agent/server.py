@@ -28,7 +28,7 @@ _OFF = {
     "HF_HUB_OFFLINE": "1",
     "DO_NOT_TRACK": "1",
 }
-_IMPORTED_EARLY = ("httpcore", "openai.resources.chat")
+_IMPORTED_EARLY = ("httpcore", "openai.resources.chat", "anyio._core._sockets", "anyio._backends._asyncio")
 """Libraries import these at their first use, which would stall the loop of a call."""
 _FOREIGN = (
     "LIVEKIT_REMOTE_EOT_URL",

@@ -18,6 +18,7 @@ from livekit.agents import utils
 from livekit.agents.voice import io
 from typing_extensions import override
 
+from runtime.agent.heard import SpokenText, heard_part
 from runtime.agent.recorder import CallRecorder
 
 SAMPLE_RATE_HZ = 24_000
@@ -62,6 +63,9 @@ class Speaker(io.AudioOutput):
         self._segment_flushed = False
         self._segment_started = False
         self._played_seconds = 0.0
+        self._captured_seconds = 0.0
+        self.spoken_text = SpokenText()
+        """Gets the words that belong to the captured audio."""
         self._generation = 0
         self._audible = False
         self._task: asyncio.Task[None] | None = None
@@ -111,6 +115,8 @@ class Speaker(io.AudioOutput):
             self._segment_flushed = False
             self._segment_started = False
             self._played_seconds = 0.0
+            self._captured_seconds = 0.0
+        self._captured_seconds += frame.duration
         self._frames.extend(self._chunks.push(frame.data))
         self._work.set()
 
@@ -131,7 +137,10 @@ class Speaker(io.AudioOutput):
         queued = self._source.queued_duration
         self._source.clear_queue()
         self._recorder.agent_cut(time.monotonic())
-        self._end_segment(max(self._played_seconds - queued, 0.0), interrupted=True)
+        heard_seconds = max(self._played_seconds - queued, 0.0)
+        whole_seconds = self._captured_seconds if self._segment_flushed else None
+        heard = heard_part(self.spoken_text.text, heard_seconds, whole_seconds)
+        self._end_segment(heard_seconds, heard=heard)
         self._set_audible(False)
 
     @override
@@ -145,11 +154,13 @@ class Speaker(io.AudioOutput):
         self._paused = False
         self._work.set()
 
-    def _end_segment(self, position: float, *, interrupted: bool) -> None:
+    def _end_segment(self, position: float, *, heard: str | None = None) -> None:
         self._segment_open = False
         self._segment_flushed = False
         self._generation += 1
-        self.on_playback_finished(playback_position=position, interrupted=interrupted)
+        self.on_playback_finished(
+            playback_position=position, interrupted=heard is not None, synchronized_transcript=heard
+        )
 
     async def _send(self) -> None:
         while True:
@@ -203,7 +214,7 @@ class Speaker(io.AudioOutput):
         generation = self._generation
         await self._source.wait_for_playout()
         if generation == self._generation:
-            self._end_segment(self._played_seconds, interrupted=False)
+            self._end_segment(self._played_seconds)
 
     async def _capture(self, frame: rtc.AudioFrame) -> None:
         plays_at = time.monotonic() + self._source.queued_duration

@@ -104,7 +104,7 @@ class _Stream(llm.LLMStream):
                         self._parent.on_first_token()
                     self._event_ch.send_nowait(_chunk(answer_id, event))
         except TrunklineError as error:
-            raise as_api_error(error) from error
+            raise as_api_error(error) from None
 
 
 def _chunk(answer_id: str, event: LanguageEvent) -> llm.ChatChunk:

@@ -108,7 +108,7 @@ class _Stream(stt.RecognizeStream):
                 failures += 1
                 if self._flushes or failures > _RECONNECTS:
                     self._flushes = 0
-                    raise as_api_error(error) from error
+                    raise as_api_error(error) from None
                 _log.warning("recogniser lost between utterances", reason=error.code)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 

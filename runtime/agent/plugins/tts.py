@@ -61,7 +61,7 @@ class RemoteTTS(tts.TTS[Any]):
                     spoken = True
                     yield chunk
         except TrunklineError as error:
-            raise as_api_error(error) from error
+            raise as_api_error(error) from None
         if not spoken and any(character.isalnum() for character in text):
             raise APIError("the voice made no audio", retryable=False)
 

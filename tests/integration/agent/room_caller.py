@@ -47,8 +47,9 @@ def spoken(text: str, *, voice: str = "en-us", speed: int = 150) -> np.ndarray:
 class RoomCaller:
     """One call. Use it as a context; `answer()` brings it to the point where the agent speaks."""
 
-    def __init__(self, box: Box, *, number: str | None = None) -> None:
+    def __init__(self, box: Box, *, number: str | None = None, agent_name: str | None = None) -> None:
         self._box = box
+        self._agent_name = agent_name
         self._number = number or box.seed.number
         self._service = ToolApiClient.for_service(box.settings.tool_api)
         self._rooms = RoomServer(box.settings.rooms)
@@ -77,7 +78,7 @@ class RoomCaller:
         self.call = ToolApiClient.for_call(self._box.settings.tool_api, self.metadata.call_token)
         await self._rooms.create(
             self.admission.room_name,
-            agent_name=self.admission.agent_name,
+            agent_name=self._agent_name or self.admission.agent_name,
             dispatch_metadata=self.admission.dispatch_metadata,
         )
         self.room.on("track_subscribed", self._track)
