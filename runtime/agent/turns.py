@@ -82,16 +82,18 @@ class TurnLog:
 
     def mark(self, name: StampName, at: float, *, speculative: bool = False) -> None:
         """A moment of the answer under way. `speculative`: the caller's turn is not committed yet."""
-        if speculative or not self._turns:
+        if speculative:
             self._marks[name] = at
             return
+        if not self._turns:
+            return  # the greeting answers nobody
         marks = self._turns[-1].marks
         if "first_audio_out" not in marks:
             marks.setdefault(name, at)
 
     def answer_begins(self, *, speculative: bool) -> None:
         """A new attempt at an answer: what an earlier attempt marked and nobody heard is void."""
-        marks = self._marks if speculative or not self._turns else self._turns[-1].marks
+        marks = self._turns[-1].marks if self._turns and not speculative else self._marks
         if "first_audio_out" not in marks:
             for name in _OF_THE_ANSWER:
                 marks.pop(name, None)

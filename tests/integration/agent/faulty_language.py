@@ -1,7 +1,7 @@
 """A language server that misbehaves on demand: what no real one can be made to do.
 
-It speaks the same protocol (chat completions, streamed); each request takes the next answer of its script, and the
-last answer again when the script is at its end.
+It speaks the same protocol (chat completions, streamed). The answer is taken from a script by how far the
+conversation is; at the script's end the last one is given again.
 """
 
 from __future__ import annotations

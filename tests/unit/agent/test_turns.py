@@ -12,6 +12,7 @@ T0 = 1_790_000_000.0
 
 def test_a_turn_carries_its_words_tools_and_stamps() -> None:
     log = TurnLog()
+    log.mark("first_audio_out", T0 + 99.0)
     log.agent_said("Welcome.", at=T0 + 100.0)
     log.mark("vad_end", T0 + 110.3, speculative=True)
     log.mark("stt_final", T0 + 110.35, speculative=True)
