@@ -126,7 +126,7 @@ def _unseal(sealed: Path, path: Path, place: Place, recording_id: UUID) -> float
                     f"Another recording lies at {place.object}.", remedy="Restore it from a backup."
                 )
             cipher = ChunkCipher(place.data_key, header, header_bytes)
-            with wave.open(str(unfinished), "wb") as file:
+            with unfinished.open("wb") as raw, wave.open(raw, "wb") as file:
                 file.setnchannels(header.channels)
                 file.setsampwidth(2)
                 file.setframerate(header.sample_rate_hz)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 
 from appliance.errors import TrunklineError
@@ -15,6 +16,7 @@ def main() -> None:
     try:
         settings = load_settings()
         configure_logging(settings.telemetry, process="jobs")
+        logging.getLogger("procrastinate").setLevel(logging.WARNING)
         asyncio.run(run(settings))
     except TrunklineError as error:
         sys.stderr.write(f"jobs: {error}\n")
