@@ -28,6 +28,7 @@ from runtime.sip.call_events import (
     Simple,
 )
 from runtime.sip.call_state import CallState, Limits, Phase, deadline_seconds, inbound, outbound, step
+from runtime.sip.channels import GONE
 from runtime.sip.ladder import Ladder, event_time
 from runtime.sip.parts import Parts
 from runtime.sip.tasks import OwnedTasks
@@ -163,18 +164,13 @@ class Call:
                 self.actions.dtmf_from_caller(str(event.get("digit", "")))
             case "ChannelHangupRequest":
                 self._cause = int(event.get("cause") or 0) or self._cause
-                self._tasks.spawn(self._caller_hangs_up())
-            case "ChannelDestroyed":
+            case "ChannelVarset":
+                self.actions.take_quality(event)
+            case kind if kind in GONE:
                 self._cause = int(event.get("cause") or 0) or self._cause
-                self.actions.caller_destroyed.set()
                 self.post(CallerGone(self._cause or NORMAL_CLEARING))
             case _:
                 return
-
-    async def _caller_hangs_up(self) -> None:
-        # Asterisk forgets the statistics with the channel.
-        await self.actions.look_at_caller()
-        self.post(CallerGone(self._cause or NORMAL_CLEARING))
 
     async def _take_down(self) -> None:
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -47,8 +46,6 @@ _LAST_WORDS_SECONDS: Final = 1.5
 _SENTENCE_PAUSE_SECONDS: Final = 2.5
 _AGENT_LEAVES_SECONDS: Final = 15.0
 """After a transfer the agent may finish its work in the room for so long."""
-_CAUSE_SECONDS: Final = 1.0
-"""How long the end of a call waits for the cause that the gateway tells with it."""
 _MAX_ERRANDS: Final = 128
 
 
@@ -85,7 +82,6 @@ class CallActions:
         self.refusal: AdmissionRefused | None = None
         self.sip_status: int | None = None
         self.answered_at: datetime | None = None
-        self.caller_destroyed = asyncio.Event()
         gateway = parts.settings.gateway
         self._switchboard = Switchboard(
             parts.ari,
@@ -420,19 +416,15 @@ class CallActions:
         else:
             self._dialplan_has_caller = True
 
-    async def look_at_caller(self) -> None:
-        await self._watch.look("caller", self._switchboard.caller_channel)
+    def take_quality(self, event: AriEvent) -> None:
+        self._watch.take_summary("caller", event)
 
     async def take_down(self, release: Release) -> None:
         """Leaves nothing: no channel, bridge, port, task or room."""
         if release.party == "agent":
             await self.media.drained(longest_seconds=_LAST_WORDS_SECONDS)
-        if release.party == "caller":
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_CAUSE_SECONDS):
-                    await self.caller_destroyed.wait()
         if not self._switchboard.caller_gone:
-            await self.look_at_caller()
+            await self._watch.look("caller", self._switchboard.caller_channel)
         self._answer_transfer("failed", release.q850_cause, "the call is over")
         if self._consultation is not None:
             await self._consultation.close()

@@ -16,6 +16,10 @@ LEG_PREFIX: Final = "leg-"
 BRIDGE_PREFIX: Final = "mix-"
 OWN_CHANNEL_PREFIXES: Final = (EXTERNAL_PREFIX, LEG_PREFIX)
 
+GONE: Final = frozenset({"StasisEnd", "ChannelDestroyed"})
+"""Events after which a channel is none of ours any more. Asterisk sends the second only for a channel that
+has never been in our application."""
+
 Handler = Callable[[Event], None]
 
 
@@ -59,7 +63,7 @@ class Channels:
     def vanished(self, present: frozenset[str]) -> None:
         """After a reconnect: what we own and Asterisk no longer has is told to its owner as destroyed."""
         for channel_id in self.owned - present:
-            self.route({"type": "ChannelDestroyed", "channel": {"id": channel_id}, "cause": 0})
+            self.route({"type": "ChannelDestroyed", "channel": {"id": channel_id}})
 
 
 def channel_of(event: Event) -> str | None:

@@ -13,6 +13,7 @@ from appliance.calls.domain import LadderEntry, LegQuality
 from runtime.sip.ari import Event
 
 _MAX_ENTRIES: Final = 500
+_SUMMARY_NAMES: Final = {"lp": "rxploss", "rlp": "txploss"}
 _STATE_STATUS: Final = {"Ring": "INVITE", "Ringing": "180", "Up": "200"}
 
 
@@ -89,6 +90,20 @@ def quality_of(statistics: dict[str, Any]) -> LegQuality:
         tx_jitter_ms=_milliseconds(statistics, "txjitter"),
         rtt_ms=_milliseconds(statistics, "rtt"),
     )
+
+
+def quality_of_summary(text: str) -> LegQuality:
+    """A leg's quality from `RTPAUDIOQOS`, which Asterisk sets on a channel as its media ends:
+    `ssrc=1;themssrc=2;lp=0;rxjitter=0.0;rxcount=121;txjitter=0.0;txcount=122;rlp=0;rtt=0.0`."""
+    statistics: dict[str, Any] = {}
+    for pair in text.split(";"):
+        name, _, value = pair.partition("=")
+        name = _SUMMARY_NAMES.get(name.strip(), name.strip())
+        try:
+            statistics[name] = int(value) if value.strip().isdigit() else float(value)
+        except ValueError:
+            continue
+    return quality_of(statistics)
 
 
 def _count(statistics: dict[str, Any], key: str) -> int | None:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from appliance.calls.domain import LegQuality
 from appliance.errors import TrunklineError
-from runtime.sip.ari import AriClient
-from runtime.sip.ladder import quality_of
+from runtime.sip.ari import AriClient, Event
+from runtime.sip.ladder import quality_of, quality_of_summary
 
 _LONGEST_INTERVAL_SECONDS: Final = 5.0
 
@@ -34,6 +34,11 @@ class MediaWatch:
         before = self._received.get(leg)
         self._received[leg] = quality.rx_packets
         return quality.rx_packets is None or quality.rx_packets != before
+
+    def take_summary(self, leg: str, event: Event) -> None:
+        """Takes what Asterisk sums up when the media of a leg ends: its channel cannot be asked any more."""
+        if event["type"] == "ChannelVarset" and event.get("variable") == "RTPAUDIOQOS":
+            self.quality[leg] = quality_of_summary(str(event.get("value", "")))
 
     async def watch(
         self,

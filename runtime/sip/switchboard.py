@@ -13,7 +13,7 @@ import structlog
 from appliance.errors import Conflict, NotFound, TrunklineError, Unavailable
 from runtime.sip.ari import AriClient, Event
 from runtime.sip.audiosocket import AudioSocketConnection, AudioSocketServer
-from runtime.sip.channels import EXTERNAL_PREFIX, Channels, new_bridge_id
+from runtime.sip.channels import EXTERNAL_PREFIX, GONE, Channels, new_bridge_id
 
 log = structlog.get_logger()
 
@@ -46,7 +46,7 @@ class Switchboard:
         channels.claim(caller_channel, self._caller_event)
 
     def _caller_event(self, event: Event) -> None:
-        if event["type"] == "ChannelDestroyed":
+        if event["type"] in GONE:
             self.caller_gone = True
         self._on_caller_event(event)
 
@@ -97,6 +97,8 @@ class Switchboard:
         """Puts the caller into the bridge."""
         if self._bridge is None:
             raise Conflict("The call has no bridge yet.")
+        if self._caller_bridged:
+            return
         await self._ari.add_to_bridge(self._bridge, self.caller_channel)
         self._caller_bridged = True
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from appliance.errors import InvalidInput, TrunklineError
 from runtime.sip.ari import AriClient, Event
-from runtime.sip.channels import Channels, new_leg_id
+from runtime.sip.channels import GONE, Channels, new_leg_id
 from runtime.sip.gateway.names import endpoint_name
 from runtime.sip.ladder import Ladder
 
@@ -81,8 +81,10 @@ class Consultation:
             case "StasisStart" if not self.over:
                 self.answered = True
                 self._on_answered()
-            case "ChannelDestroyed":
-                self.cause = int(event.get("cause") or _UNKNOWN_CAUSE)
+            case "ChannelHangupRequest":
+                self.cause = int(event.get("cause") or 0) or self.cause
+            case kind if kind in GONE:
+                self.cause = int(event.get("cause") or 0) or self.cause
                 self._channels.release(self.channel)
                 self._fail()
             case _:

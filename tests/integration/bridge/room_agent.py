@@ -1,7 +1,7 @@
 """The other end of the bridge's room: agents that join when they are dispatched, and echo the caller.
 
-Not the worker: it speaks the contract of the room (docs/architecture.md, Contract 2) and nothing else, so that
-a test decides when an agent is ready, lost or finished.
+Not the worker: it speaks the contract of the room (docs/architecture.md, Contract 2) and nothing else, so
+that a test decides when an agent is ready, lost or finished.
 """
 
 from __future__ import annotations
