@@ -51,7 +51,7 @@ def _answer_audio() -> bytes:
     return (np.asarray(sound) * 5000).clip(-32_000, 32_000).astype("<i2").tobytes()
 
 
-class FixedSpeech:
+class FixedSpeech(kserve.services.GRPCInferenceServiceServicer):
     """`stt` and `tts` of contract 3."""
 
     def __init__(self, delays: Delays) -> None:

@@ -43,7 +43,7 @@ class CallResult:
 
 
 def recorded_speech() -> list[Path]:
-    """People's recorded sentences (Debian's asterisk-core-sounds) of fitting length, if the set-up has any."""
+    """People's recorded sentences (Debian's asterisk-core-sounds) of fitting length, if there are any."""
     found: list[Path] = []
     for path in sorted((cache_directory() / "sounds").rglob("*.wav")):
         seconds = path.stat().st_size / (2 * _RATE_HZ)

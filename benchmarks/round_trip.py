@@ -34,7 +34,7 @@ def chirp() -> Samples:
 
 
 def delays_ms(leg: Leg, sent_ns: list[int]) -> list[float]:
-    """Of each chirp, the shift at which what was heard fits it best; those that did not come back are left out."""
+    """Of each chirp, the shift at which what was heard fits it best; those that were lost are left out."""
     reference = chirp().astype(np.float64)
     found: list[float] = []
     for start_ns in sent_ns:

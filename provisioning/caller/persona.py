@@ -20,6 +20,7 @@ _TIMES = (
 )
 _NAMES = ("John Smith", "Mary Miller", "Peter Brown", "Anna Taylor", "David Wilson", "Sarah Green")
 _HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_CONFIRM = r"is (that|this|it) (right|correct)|correct\?|shall i|should i|(do|would) you (want|like) me"
 _OFFERED = re.compile(
     rf"\b(?:half past )?(?P<word>{'|'.join(_HOURS)})"
     r"(?P<rest> (?:thirty|fifteen|forty[- ]five))?(?: o'clock)?\b"
@@ -44,6 +45,8 @@ class BookingCaller:
     opening: str = "I would like to book an appointment please"
     _said: list[str] = field(default_factory=list[str])
     _confused: int = 0
+    _wrong: str = ""
+    _objected: list[str] = field(default_factory=list[str])
 
     def reply(self, agent_text: str) -> str | None:
         line = self._choose(agent_text)
@@ -76,11 +79,17 @@ class BookingCaller:
                 f"my name is {self.name.lower()}",
             ),
             (
-                r"is (that|this|it) (right|correct)|correct\?|shall i|should i|(do|would) you (want|like) me",
+                _CONFIRM,
                 "yes please",
             ),
             (r"how (can|may) (i|we) help|what can (i|we) do", self.opening),
         )
+        if _has(text, r"put you through|take a message|to a person"):
+            return "no"
+        if _has(text, r"should i change|shall i change"):
+            return f"the {self._wrong}" if self._wrong else "nothing"
+        if _has(text, _CONFIRM) and (line := self._check(text)):
+            return line
         if not refused:
             for pattern, line in rules:
                 if _has(text, pattern):
@@ -93,6 +102,15 @@ class BookingCaller:
             return f"on {self.day}"
         if _has(text, r"\bname\b"):
             return f"my name is {self.name.lower()}"
+        return None
+
+    def _check(self, text: str) -> str | None:
+        """Objects once to each thing that the agent got wrong."""
+        for what, wanted in (("day", self.day), ("name", self.name.split()[-1].lower())):
+            if wanted not in text and what not in self._objected:
+                self._objected.append(what)
+                self._wrong = what
+                return "no"
         return None
 
     def _when(self, text: str, *, refused: bool) -> str:

@@ -21,14 +21,14 @@ def turns_of(rows: Sequence[Row], exchanges: Sequence[Exchange]) -> list[dict[st
     """The stored turns with the latency that the caller's RTP showed.
 
     A turn belongs to the newest utterance that had begun when the turn did. When the agent took one utterance
-    for several turns, the last has the latency: its answer was the one that was heard.
+    for several turns, the last that was answered has the latency.
     """
     owner: dict[int, int] = {}
     for position, row in enumerate(rows):
         if row["caller_text"] and row["started_at"] is not None:
             at_ns = (row["started_at"].timestamp() + _EARLY_SECONDS) * 1e9
             begun = [index for index, exchange in enumerate(exchanges) if exchange.speech.start_ns <= at_ns]
-            if begun:
+            if begun and (row["agent_text"] or begun[-1] not in owner):
                 owner[begun[-1]] = position
     latency = {position: exchanges[index].latency_ms for index, position in owner.items()}
     return [

@@ -23,6 +23,7 @@ def caller() -> BookingCaller:
         ("At what time would suit you?", "at ten o'clock"),
         ("May I have your name, please?", "my name is john smith"),
         ("Thursday at ten for John Smith. Is that right?", "yes please"),
+        ("I still did not understand. Shall I put you through to a person?", "no"),
         ("You are booked. Is there anything else I can do for you?", "no thank you goodbye"),
     ],
 )
@@ -49,6 +50,17 @@ def test_what_was_not_understood_is_said_again_but_not_for_ever() -> None:
     said = [persona.reply("I am sorry?") for _ in range(5)]
     assert said[0] == "I would like to book an appointment please"
     assert said[-1] == "goodbye"
+
+
+def test_a_wrong_day_or_name_is_objected_to_once() -> None:
+    persona = caller()
+    wrong = "Tuesday at ten o'clock, for Mary Miller. Is that right?"
+    assert persona.reply(wrong) == "no"
+    assert persona.reply("What should I change, the day, the time or the name?") == "the day"
+    assert persona.reply("Which day would you like?") == "on thursday"
+    assert persona.reply("Thursday at ten o'clock, for Mary Miller. Is that right?") == "no"
+    assert persona.reply("What should I change, the day, the time or the name?") == "the name"
+    assert persona.reply("Thursday at ten o'clock, for Mary Miller. Is that right?") == "yes please"
 
 
 def test_without_the_agents_words_it_goes_on_in_order() -> None:
