@@ -10,13 +10,14 @@ The last line is the verdict: `N passed, N failed`. Exit codes: 0 good, 1 failed
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,7 @@ RESULTS = Path(os.environ.get("TRUNKLINE_TEST_RESULTS", REPOSITORY / "var" / "te
 FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance")
 MOST_TO_REPEAT = 15
 PASS_SECONDS = float(os.environ.get("TRUNKLINE_TEST_SECONDS", "1800"))
-RUN_VARIABLE = "TRUNKLINE_TEST_RUN"
+_PR_SET_CHILD_SUBREAPER = 36
 _NO_TESTS, _USAGE = 5, 4
 
 
@@ -42,55 +43,68 @@ def _paths(arguments: list[str]) -> list[str]:
     return [] if named else [folder for folder in FOLDERS if (REPOSITORY / folder).is_dir()]
 
 
-def _end_servers(run: str) -> None:
-    """Ends every process that this run has started, however it came to be an orphan."""
-    left: list[psutil.Process] = []
-    for process in psutil.process_iter():
+def _become_reaper() -> None:
+    """Orphans below this process become its children (Linux): so a server that a test left behind is found,
+    whatever it did to detach itself."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _collect(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Waits for pytest, and collects every orphan that ends meanwhile. None when the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         try:
-            if process.pid != os.getpid() and process.environ().get(RUN_VARIABLE) == run:
-                left.append(process)
-        except psutil.Error:
-            continue
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return process.returncode
+        if pid == process.pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode
+        if pid == 0:
+            time.sleep(0.1)
+    return None
+
+
+def _end_servers() -> None:
+    """Ends everything that is still below this process."""
     for end in (psutil.Process.terminate, psutil.Process.kill):
+        left = psutil.Process().children(recursive=True)
         for process in left:
-            try:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 end(process)
-            except psutil.NoSuchProcess:
-                continue
-        _, left = psutil.wait_procs(left, timeout=15)
+        psutil.wait_procs(left, timeout=15)
 
 
 def one_pass(name: str, arguments: list[str]) -> tuple[int, dict[str, str]]:
     """One pytest process. Returns its exit code (negative: a signal) and the outcome of each test."""
-    run = uuid.uuid4().hex
     file = RESULTS / f"{name}.outcomes"
     file.unlink(missing_ok=True)
-    environment = {**os.environ, RUN_VARIABLE: run, outcomes.VARIABLE: str(file)}
+    environment = {**os.environ, outcomes.VARIABLE: str(file)}
     command = [sys.executable, "-m", "pytest", "-p", "tests.outcomes", "--continue-on-collection-errors"]
     command += [f"--rootdir={REPOSITORY}", "-c", str(REPOSITORY / "pyproject.toml")]
     command += ["--durations=25", "--durations-min=1", f"--junitxml={RESULTS / name}.xml", *arguments]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL)
     try:
-        return process.wait(timeout=PASS_SECONDS), outcomes.read(file)
-    except subprocess.TimeoutExpired:
-        sys.stdout.write(f"\nThe tests did not end within {PASS_SECONDS:.0f} s; they are ended now.\n")
-        return _end(process), outcomes.read(file)
+        code = _collect(process, PASS_SECONDS)
+        if code is None:
+            sys.stdout.write(f"\nThe tests did not end within {PASS_SECONDS:.0f} s; they are ended now.\n")
+            code = _end(process)
     except (KeyboardInterrupt, Interrupted):
         _end(process)
         raise
     finally:
-        _end_servers(run)
+        _end_servers()
+    return code, outcomes.read(file)
 
 
 def _end(process: subprocess.Popen[bytes]) -> int:
     """Lets pytest tear its fixtures down, for a while."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGINT)
-    try:
-        return process.wait(timeout=90)
-    except subprocess.TimeoutExpired:
+    process.send_signal(signal.SIGINT)
+    code = _collect(process, seconds=90)
+    if code is None:
         process.kill()
-        return process.wait()
+        code = _collect(process, seconds=10)
+    return -signal.SIGKILL if code is None else code
 
 
 def _unfinished(seen: dict[str, str]) -> list[str]:
@@ -154,6 +168,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
+    _become_reaper()
     try:
         return run(sys.argv[1:])
     except (KeyboardInterrupt, Interrupted):

@@ -155,7 +155,7 @@ class Box:
     def running(self) -> list[str]:
         """The parts whose process runs."""
         states = self._supervisor.states()
-        return [name for name in PARTS if states.get(name, ("", 0))[0] == "RUNNING"]
+        return [name for name in PARTS if states.get(name, ("", 0))[1]]
 
     def status(self) -> dict[str, dict[str, Any]]:
         """Of each part: the supervisor's word, the pid, and what its probe sees (empty: ready)."""

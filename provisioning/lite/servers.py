@@ -99,7 +99,7 @@ LIVEKIT = Part(
         str(site.directory / "livekit" / "livekit.yaml"),
     ],
     probe=lambda site: probes.http(f"{site.settings.rooms.http_url}/"),
-    stop_signal="QUIT",
+    stop_seconds=4,  # it waits for its participants; bridge and worker have left before
 )
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ _LONGEST_SOCKET_PATH = 90
 _START_SECONDS = 30.0
 _STOP_SECONDS = 90.0
 _ORPHAN_SECONDS = 10.0
+_SAME_START_SECONDS = 3.0
 
 
 class Program:
@@ -42,7 +45,11 @@ class Program:
         stop_seconds: int,
     ) -> None:
         self.name = name
-        unfit = [key for key, value in environment.items() if '"' in value or "\n" in value]
+        unfit = [
+            key
+            for key, value in environment.items()
+            if '"' in value or "\n" in value or value != value.strip("'")
+        ]
         if unfit:  # the file format knows no way to write it
             raise InvalidInput(f"The value of {unfit[0]} of {name} holds a quote or a line end.")
         pairs = ",".join(f'{key}="{value.replace("%", "%%")}"' for key, value in environment.items())
@@ -140,7 +147,7 @@ class Supervisor:
             ours = any("supervisor" in word for word in process.cmdline())
         except (OSError, ValueError, psutil.Error):
             return None
-        return process.pid if ours and process.status() != psutil.STATUS_ZOMBIE else None
+        return process.pid if ours and _alive(process) else None
 
     def running(self) -> bool:
         try:
@@ -209,32 +216,68 @@ class Supervisor:
         """Ends the supervisor, and with it whatever still runs."""
         pid = self.pid()
         if pid is not None:
-            process = psutil.Process(pid)
-            try:
-                if self.running():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                try:
                     self._call("shutdown")
-                else:
+                except (OSError, xmlrpc.client.Error):
                     process.terminate()
-                process.wait(timeout=_STOP_SECONDS)
-            except (psutil.TimeoutExpired, OSError, xmlrpc.client.Error):
-                process.kill()
-            except psutil.NoSuchProcess:
-                pass
+                if not _wait_gone([process], _STOP_SECONDS):
+                    process.kill()
         self._end_orphans()
 
     def _end_orphans(self) -> None:
-        left: list[psutil.Process] = []
-        for process in psutil.process_iter():
-            try:
-                environment = process.environ()
-            except psutil.Error:
-                continue
-            if process.pid != os.getpid() and all(
-                environment.get(key) == value for key, value in self._marks.items()
-            ):
-                left.append(process)
+        left = self._orphans()
         for end in (psutil.Process.terminate, psutil.Process.kill):
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     end(process)
-            _, left = psutil.wait_procs(left, timeout=_ORPHAN_SECONDS)
+            if _wait_gone(left, _ORPHAN_SECONDS):
+                return
+
+    def _orphans(self) -> list[psutil.Process]:
+        """Programs that this supervisor's log names, if they are still the same processes, and all below
+        them; and whoever carries our marks (a server that writes its title over its environment does not)."""
+        found: dict[int, psutil.Process] = {}
+        for pid, spawned_at in self._spawned().items():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                if abs(process.create_time() - spawned_at) < _SAME_START_SECONDS:
+                    found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                environment = process.environ()
+                if all(environment.get(key) == value for key, value in self._marks.items()):
+                    found[process.pid] = process
+        found.pop(os.getpid(), None)
+        return list(found.values())
+
+    def _spawned(self) -> dict[int, float]:
+        """Pid and time (seconds since 1970) of the programs' starts, as far as the log goes back."""
+        try:
+            text = self.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return {}
+        return {
+            int(pid): datetime.strptime(when, "%Y-%m-%d %H:%M:%S,%f").astimezone().timestamp()
+            for when, pid in re.findall(
+                r"^(\S+ \S+) INFO spawned: '[^']*' with pid (\d+)", text, re.MULTILINE
+            )
+        }
+
+
+def _wait_gone(processes: Sequence[psutil.Process], seconds: float) -> bool:
+    """True when all have ended in time. A zombie that its parent does not collect has ended, too."""
+    deadline = time.monotonic() + seconds
+    while any(_alive(process) for process in processes):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -22,7 +22,7 @@ def test_commands_and_environment_arrive_as_they_were_meant(
         ["/bin/echo", AWKWARD, "plain"],
         log=tmp_path / "one.log",
         priority=3,
-        environment={"SECRET": "50% of it, with=signs and 'quotes'"},
+        environment={"SECRET": "50% of it, with=signs and 'quotes' inside"},
         stop_signal="INT",
         stop_seconds=7,
     )
@@ -34,7 +34,7 @@ def test_commands_and_environment_arrive_as_they_were_meant(
     (read,) = group.process_configs
 
     assert shlex.split(read.command) == ["/bin/echo", AWKWARD, "plain"]
-    assert read.environment["SECRET"] == "50% of it, with=signs and 'quotes'"
+    assert read.environment["SECRET"] == "50% of it, with=signs and 'quotes' inside"
     assert read.stdout_logfile == str(tmp_path / "one.log")
     assert read.priority == 3
     assert read.stopwaitsecs == 7
