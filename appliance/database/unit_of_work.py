@@ -12,6 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session, SessionTransaction
 
 from appliance.database.engine import database_errors
+from appliance.database.tables import metadata
+
+TABLES = metadata.tables
+"""All of them: a reference can be followed only to a table that somebody has imported."""
 
 TENANT_SETTING = "app.organization_id"
 

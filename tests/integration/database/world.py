@@ -137,8 +137,10 @@ async def _build(uow: UnitOfWork, tenant: Tenant, keys: KeyRing) -> None:
     session.add_all(
         [
             CallEvent(at=NOON, kind="answered", **of_call),
-            Turn(index=0, **of_call),
-            TranscriptSegment(index=0, speaker="caller", starts_ms=0, ends_ms=1, text="hello", **of_call),
+            Turn(index=0, attempt=1000, **of_call),
+            TranscriptSegment(
+                index=0, attempt=1000, speaker="caller", starts_ms=0, ends_ms=1, text="hello", **of_call
+            ),
             ToolCall(tool_call_id="1", action="log_note", arguments={}, **of_call),
             CallNote(text="please call back", **of_call),
             Recording(bucket="recordings", object=f"test/{tenant.call_id}", attempt=1000, **of_call),
