@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -46,9 +47,13 @@ def make_certificates(folder: Path, *addresses: str) -> None:
 
 
 def _authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Trunkline gateway authority")])
+    # The name is this box's own: whoever trusts two boxes must be able to tell their authorities apart.
+    label = f"Trunkline gateway authority {secrets.token_hex(4)}"
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label)])
     builder = _builder(name, name, key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    builder = builder.add_extension(identifier, critical=False)
     builder = builder.add_extension(_usage(sign_certificates=True), critical=True)
     return builder.sign(key, hashes.SHA256())
 
@@ -64,6 +69,8 @@ def _leaf(
     alternatives = x509.SubjectAlternativeName([_general_name(name) for name in dict.fromkeys(names)])
     usages = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     builder = builder.add_extension(alternatives, critical=False).add_extension(usages, critical=False)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key())
+    builder = builder.add_extension(issuer, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(sign_certificates=False), critical=True)
     return builder.sign(authority_key, hashes.SHA256())

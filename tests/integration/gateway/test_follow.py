@@ -26,7 +26,7 @@ from tests.integration.gateway.conftest import (
 
 
 class ChangingToolApi:
-    """Says what a test puts into it, or fails as it is told to: what no healthy tool API can be made to do."""
+    """Says what a test puts into it, or fails as it is told to, which no healthy tool API does."""
 
     def __init__(self) -> None:
         self.answer: GatewayConfiguration | TrunklineError = world(LAB)
