@@ -1,0 +1,1 @@
+"""Language engines behind the chat completions protocol."""
