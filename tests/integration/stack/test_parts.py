@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import psutil
 import psycopg
+import pytest
+from livekit import api, rtc
 
 from provisioning.lite.box import Box
+from provisioning.lite.programs import PARTS
+from provisioning.lite.servers import livekit_configuration
 
 
 def test_postgres_has_the_roles_that_own_nothing(box: Box) -> None:
@@ -26,3 +33,43 @@ def test_postgres_has_the_roles_that_own_nothing(box: Box) -> None:
         ("trunkline_router", False, False, False),
     ]
     assert owned == (0,)
+
+
+def test_every_part_serves(box: Box) -> None:
+    took = box.start()
+    assert list(took) == list(PARTS)
+    parts = box.status()
+    assert [name for name, part in parts.items() if not part["ready"]] == []
+
+
+def test_media_keeps_its_priority(box: Box) -> None:
+    """A media process that is stalled delays its calls until they end."""
+    box.start("livekit", "minio")
+    media = psutil.Process(box.pids("livekit")[0]).nice()
+    rest = psutil.Process(box.pids("minio")[0]).nice()
+    assert media < rest or rest == 19  # nobody is nicer than 19
+
+
+async def test_nobody_makes_a_room_by_joining_it(box: Box) -> None:
+    """Nothing is admitted but by the bridge, and who comes late does not bring an ended room back."""
+    box.start("livekit")
+    rooms = box.settings.rooms
+    token = (
+        api.AccessToken(rooms.api_key, rooms.api_secret.reveal())
+        .with_identity("early")
+        .with_grants(api.VideoGrants(room_join=True, room="call-stack-nobody"))
+        .to_jwt()
+    )
+    room = rtc.Room()
+    with pytest.raises(rtc.ConnectError):
+        await asyncio.wait_for(room.connect(rooms.url, token), timeout=30)
+    async with api.LiveKitAPI(rooms.http_url, rooms.api_key, rooms.api_secret.reveal()) as client:
+        found = await client.room.list_rooms(api.ListRoomsRequest(names=["call-stack-nobody"]))
+    assert list(found.rooms) == []
+
+
+def test_no_server_asks_an_address_outside(box: Box) -> None:
+    """LiveKit's own default is a public STUN server."""
+    configuration = livekit_configuration(box.site)["rtc"]
+    assert all(server.startswith("127.0.0.1:") for server in configuration["stun_servers"])
+    assert configuration["use_external_ip"] is False
