@@ -24,7 +24,7 @@ from runtime.agent.ending import Ending
 from runtime.agent.finish import deliver_finish
 from runtime.agent.keypad import Keypad, as_words
 from runtime.agent.patience import Patience
-from runtime.agent.phrases import FIRST, LATER, Phrases
+from runtime.agent.phrases import FIRST, FIRST_OF_A_LATER_WORKER, LATER, Phrases
 from runtime.agent.prompts import system_prompt
 from runtime.agent.recorder import CallRecorder
 from runtime.agent.room_link import RoomLink
@@ -98,7 +98,8 @@ class CallSession:
             self._prepare(context)
             self._recorder.open()
             assert self._phrases is not None
-            await asyncio.gather(connecting, self._phrases.prepare(FIRST, timeout_seconds=_PREPARE_SECONDS))
+            first = FIRST if self._attempt == 1 else FIRST_OF_A_LATER_WORKER
+            await asyncio.gather(connecting, self._phrases.prepare(first, timeout_seconds=_PREPARE_SECONDS))
         finally:
             if not connecting.done():
                 connecting.cancel()
@@ -202,6 +203,11 @@ class CallSession:
         if self._ending is not None:
             self._ending.caller_left()
         self._leave("caller left")
+
+    def room_lost(self) -> None:
+        """We were taken out of the room, or the room server is away; the bridge finds another worker."""
+        _log.warning("room lost")
+        self._leave("room lost")
 
     def caller_track(self, track: rtc.Track) -> None:
         self._ear.listen(track)

@@ -167,10 +167,11 @@ class Conversation:
         return self._session.agent_state in ("speaking", "thinking")
 
     def say(self, text: str, pcm: bytes, *, interruptible: bool = True) -> SpeechHandle:
-        """Speaks prepared audio (24 kHz mono, 16 bit) as a part of the conversation."""
-        return self._session.say(
-            text, audio=_frames(pcm), allow_interruptions=interruptible, add_to_chat_ctx=True
-        )
+        """Speaks prepared audio (24 kHz mono, 16 bit) as a part of the conversation; without any, the voice
+        speaks the text."""
+        if not pcm:
+            return self._session.say(text, allow_interruptions=interruptible)
+        return self._session.say(text, audio=_frames(pcm), allow_interruptions=interruptible)
 
     def answer(self, caller_text: str | None = None) -> None:
         """Lets the agent answer: `caller_text` (keys, for example), or the conversation as it stands."""

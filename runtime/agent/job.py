@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from typing import Any
 
@@ -29,6 +30,8 @@ def prewarm(process: JobProcess) -> None:
     """Before a call is assigned: settings, logging, the turn models."""
     settings = load_settings()
     configure_logging(settings.telemetry, process="worker-call")
+    for chatty in ("httpx2", "livekit"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     with contextlib.suppress(OSError):  # media goes before the rest only where we may ask for it
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _PRIORITY)
     process.userdata["settings"] = settings

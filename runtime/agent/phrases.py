@@ -40,6 +40,7 @@ PhraseKey = Literal[
 ]
 FIRST: tuple[PhraseKey, ...] = ("consent", "greeting", "apology", "one_moment")
 """What must be there before the call is answered."""
+FIRST_OF_A_LATER_WORKER: tuple[PhraseKey, ...] = ("resumed", "apology", "one_moment")
 LATER: tuple[PhraseKey, ...] = (
     "cannot_help",
     "transfer",
@@ -96,7 +97,8 @@ class Phrases:
 
     async def prepare(self, keys: Iterable[PhraseKey], *, timeout_seconds: float) -> None:
         """Synthesises the phrases; what is not there in time, or fails, is left out."""
-        tasks = [asyncio.create_task(self._make(key), name=f"phrase-{key}") for key in keys if self.text(key)]
+        wanted = [key for key in keys if not self.ready(key)]
+        tasks = [asyncio.create_task(self._make(key), name=f"phrase-{key}") for key in wanted]
         if not tasks:
             return
         try:

@@ -16,6 +16,8 @@ _log = structlog.get_logger(__name__)
 
 _RPC_SECONDS = 5.0
 _TRANSFER_SECONDS = 75.0
+_ENDED = (rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED)
+"""The bridge deletes the room when the call is over; for any other reason it is we who were lost."""
 
 
 class RoomListener(Protocol):
@@ -24,6 +26,7 @@ class RoomListener(Protocol):
     def caller_active(self) -> None: ...
     def caller_held(self, on: bool) -> None: ...
     def caller_left(self) -> None: ...
+    def room_lost(self) -> None: ...
     def caller_track(self, track: rtc.Track) -> None: ...
     def key_pressed(self, key: str) -> None: ...
 
@@ -118,8 +121,12 @@ class RoomLink:
         if participant.identity == self._caller:
             self._leave()
 
-    def _room_lost(self, *_: Any) -> None:
-        self._leave()
+    def _room_lost(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if reason in _ENDED:
+            self._leave()
+        elif not self._left:
+            self._left = True
+            self._listener.room_lost()
 
     def _leave(self) -> None:
         if not self._left:

@@ -23,7 +23,7 @@ from provisioning.lite.box import Box
 
 @pytest.fixture
 def start_worker(box: Box, tmp_path: Path) -> Iterator[Callable[[Mapping[str, Any]], str]]:
-    """`agent_name = start_worker({"language": {"base_url": ...}})`: a worker of that name, until the test ends."""
+    """`name = start_worker({"language": {"base_url": ...}})`: a worker of that name until the test's end."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(overrides: Mapping[str, Any]) -> str:

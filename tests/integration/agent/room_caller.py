@@ -51,6 +51,7 @@ class RoomCaller:
         self._box = box
         self._agent_name = agent_name
         self._number = number or box.seed.number
+        self.sip_call_id = str(uuid4())
         self._service = ToolApiClient.for_service(box.settings.tool_api)
         self._rooms = RoomServer(box.settings.rooms)
         self.room = rtc.Room()
@@ -67,7 +68,7 @@ class RoomCaller:
     async def __aenter__(self) -> RoomCaller:
         self.admission: Admission = await self._service.admit(
             AdmissionRequest(
-                sip_call_id=str(uuid4()),
+                sip_call_id=self.sip_call_id,
                 called=self._number,
                 caller="+493012345678",
                 trunk_id=self._box.seed.trunk_id,
@@ -116,6 +117,23 @@ class RoomCaller:
         await self.room.disconnect()
         await self._rooms.delete(self.admission.room_name)
         await self._service.ended(self.admission.call_id, Ended(at=datetime.now(UTC), hangup_party="caller"))
+
+    async def lose_agent(self) -> None:
+        """Takes the agent out of the room, as if its process had died."""
+        for identity in list(self.room.remote_participants):
+            await self._rooms.remove(self.admission.room_name, identity)
+        await self.until(lambda: not self.room.remote_participants, "the agent is gone")
+        self.agent_state.clear()
+
+    async def redispatch(self) -> None:
+        """As the bridge after a loss: the next agent, and the caller is active already."""
+        again = await self._service.redispatch(self.admission.call_id)
+        await self._rooms.dispatch(
+            self.admission.room_name,
+            agent_name=self._agent_name or self.admission.agent_name,
+            dispatch_metadata=again.dispatch_metadata,
+        )
+        await self.until(lambda: self.agent_state.get("trunkline.agent") == "ready", "another agent is ready")
 
     async def hold(self, on: bool) -> None:
         self.held = on
