@@ -109,13 +109,14 @@ async def ended(uow: UnitOfWork, call_id: UUID, report: Ended, now: datetime) ->
     record_event(
         uow, call, report.at, "ended", {"party": report.hangup_party, "q850_cause": report.q850_cause}
     )
-    for entry in report.ladder:
+    for index, entry in enumerate(report.ladder):
         record_event(
             uow,
             call,
             entry.at,
             "sip",
             {
+                "index": index,  # messages of the same instant keep their order
                 "leg": entry.leg,
                 "direction": entry.direction,
                 "method_or_status": entry.method_or_status,

@@ -258,7 +258,7 @@ class ToolApiClient:
                     return await self._once(method, path, headers, content)
                 async for attempt in AsyncRetrying(
                     retry=retry_if_exception_type(Unavailable),
-                    wait=wait_exponential_jitter(initial=0.1, max=1.0, jitter=0.1),
+                    wait=wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
                     reraise=True,
                 ):
                     with attempt:
