@@ -12,7 +12,8 @@ from runtime.tool_api import calls, gateway, health, problems, voice_tools
 from runtime.tool_api.limits import BodyLimit, Deadline
 from runtime.tool_api.wiring import Wiring
 
-REQUEST_SECONDS = 8.0
+REQUEST_SECONDS = 5.0
+"""Less than the patience of a caller, more than a busy database needs."""
 
 
 def create_app(settings: Settings) -> FastAPI:

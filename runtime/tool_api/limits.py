@@ -51,30 +51,53 @@ class BodyLimit:
 
 
 class Deadline:
-    """Answers 503 when a request takes longer than `seconds`: a hanging database must not hang a call."""
+    """Answers 503 when a request takes longer than `seconds`: a hanging database must not hang a call.
+
+    The answer does not wait for the request's end: a driver that is cancelled talks to the server first, and
+    that is what hangs. What is given up is cancelled, kept until it has ended, and can send nothing more.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         self._app = app
         self._seconds = seconds
+        self._given_up: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
+        started = given_up = False
 
         async def watched(message: Message) -> None:
             nonlocal started
-            started = True
-            await send(message)
+            if not given_up:
+                started = True
+                await send(message)
 
+        running = asyncio.ensure_future(self._run(scope, receive, watched))
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._app(scope, receive, watched)
-        except TimeoutError:
-            if not started:
-                error = Unavailable("The request took too long.", remedy="Try again.")
-                await of_error(error)(scope, receive, send)
+            await asyncio.wait({running}, timeout=self._seconds)
+        except asyncio.CancelledError:
+            running.cancel()
+            raise
+        if running.done():
+            await running
+            return
+        given_up = True
+        running.cancel()
+        self._given_up.add(running)
+        running.add_done_callback(self._forget)
+        if not started:
+            error = Unavailable("The request took too long.", remedy="Try again.")
+            await of_error(error)(scope, receive, send)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._given_up.discard(task)
+        if not task.cancelled():
+            task.exception()  # it was answered already; asking for it keeps the loop from complaining
 
 
 async def _too_large(scope: Scope, receive: Receive, send: Send) -> None:
