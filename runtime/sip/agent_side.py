@@ -114,8 +114,7 @@ class AgentSide:
         """A lost agent must not come back beside the next one."""
         if self._leg is None:
             return
-        self._leg.forget_agent()
-        for identity in self._leg.agents():
+        for identity in self._leg.dismiss_agents():
             await self.evict(identity)
 
     async def evict(self, identity: str) -> None:

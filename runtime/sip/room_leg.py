@@ -57,6 +57,8 @@ class RoomLeg:
         self._source: rtc.AudioSource | None = None
         self._agent: str | None = None
         """Identity of the agent that serves this call."""
+        self._dismissed: set[str] = set()
+        """Agents that no longer count: whatever they do or say, it happens to nobody."""
         self._finished = False
         self._left = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,29 +144,35 @@ class RoomLeg:
 
     def _consider(self, participant: rtc.RemoteParticipant) -> None:
         state = participant.attributes.get(AGENT_ATTRIBUTE)
+        if participant.identity in self._dismissed:
+            return
         if state == "ready":
             if self._agent is None:
                 self._agent = participant.identity
                 self._finished = False
                 self._handlers.agent_ready()
             elif self._agent != participant.identity:
+                self._dismissed.add(participant.identity)
                 self._handlers.intruder(participant.identity)
         elif state == "finished" and participant.identity == self._agent and not self._finished:
             self._finished = True
             self._handlers.agent_finished()
 
-    def forget_agent(self) -> str | None:
-        """The next agent that says it is ready is the call's; returns the identity of the former one."""
-        former, self._agent, self._finished = self._agent, None, False
-        return former
-
-    def agents(self) -> list[str]:
-        """The identities of all agents in the room."""
-        return [
+    def dismiss_agents(self) -> list[str]:
+        """The next agent that is ready is the call's; returns the identities of those to take out."""
+        present = [
             participant.identity
             for participant in self._room.remote_participants.values()
             if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
         ]
+        self._dismissed.update(present)
+        self._forget_agent()
+        return present
+
+    def _forget_agent(self) -> None:
+        if self._agent is not None:
+            self._dismissed.add(self._agent)
+        self._agent, self._finished = None, False
 
     def _on_participant_connected(self, participant: rtc.RemoteParticipant) -> None:
         # What it said before it was shown to us makes no event of its own.
@@ -176,11 +184,11 @@ class RoomLeg:
             self._consider(participant)
 
     def _on_participant_disconnected(self, participant: rtc.RemoteParticipant) -> None:
-        if self._left:
+        if self._left or participant.identity in self._dismissed:
             return
         if participant.identity == self._agent:
             finished = self._finished
-            self.forget_agent()
+            self._forget_agent()
             self._handlers.agent_track(None)
             (self._handlers.agent_finished if finished else self._handlers.agent_lost)()
         elif self._agent is None and participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT:
@@ -194,7 +202,7 @@ class RoomLeg:
     ) -> None:
         if self._left or not isinstance(track, rtc.RemoteAudioTrack):
             return
-        if self._agent not in (None, participant.identity):
+        if self._agent not in (None, participant.identity) or participant.identity in self._dismissed:
             return
         self._handlers.agent_track(track)
         self._own(self._watch(track, participant.identity))
@@ -228,7 +236,7 @@ class RoomLeg:
                     received = now
             if misses >= _ALIVE_MISSES and self._agent == identity and not self._finished:
                 log.warning("the agent's audio stopped")
-                self.forget_agent()
+                self._forget_agent()
                 self._handlers.agent_track(None)
                 self._handlers.intruder(identity)
                 self._handlers.agent_lost()

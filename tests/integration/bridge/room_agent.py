@@ -89,6 +89,11 @@ class RoomAgent:
         """Waits until the call is answered."""
         await until(lambda: self.caller_attributes.get("sip.callStatus") == "active", timeout=timeout)
 
+    def freeze(self) -> None:
+        """Sends nothing any more, like a killed process that LiveKit has not yet noticed."""
+        for task in self._tasks:
+            task.cancel()
+
     async def leave(self) -> None:
         tasks, self._tasks = list(self._tasks), set()
         for task in tasks:
