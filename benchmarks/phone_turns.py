@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from appliance.errors import TrunklineError
+from appliance.errors import TrunklineError, Unavailable
 from benchmarks import results, round_trip
 from benchmarks.fixed_engines import Delays
 from benchmarks.load import CallResult, callers, recorded_speech
@@ -29,7 +29,6 @@ from provisioning.lite.cache import REPOSITORY
 from provisioning.lite.receptionist import receptionist
 
 DEFAULT_BASE = 19000
-_FIXED_SPEECH, _FIXED_LANGUAGE = 30, 31
 VAD_SILENCE_MS = 250.0
 """The worker's voice activity detector ends speech after so much silence (runtime/agent/job.py)."""
 
@@ -40,31 +39,21 @@ def say(text: str) -> None:
 
 @contextmanager
 def fixed_engines(box: Box, delays: Delays) -> Generator[None]:
-    """The servers of fixed delay, on two ports of the box that no part uses."""
-    ports = [str(box.ports.base + offset) for offset in (_FIXED_SPEECH, _FIXED_LANGUAGE)]
-    command = [sys.executable, "-m", "benchmarks.fixed_engines", "--speech-port", ports[0]]
-    command += ["--language-port", ports[1]]
+    """Servers of fixed delay in the places, and on the ports, of the box's own engines."""
+    box.stop("speech", "dialogue")
+    command = [sys.executable, "-m", "benchmarks.fixed_engines"]
+    command += ["--speech-port", str(box.ports["speech"]), "--language-port", str(box.ports["dialogue"])]
     for name in ("stt", "llm", "tts"):
         command += [f"--{name}-ms", str(getattr(delays, f"{name}_ms"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY) as process:
         try:
             assert process.stdout is not None
             if not process.stdout.readline():
-                raise RuntimeError("the fixed engines did not start")
+                raise Unavailable("The fixed engines did not start.", remedy="See what they wrote above.")
             yield
         finally:
             process.terminate()
             process.wait(10)
-
-
-def fixed_overrides(base: int) -> dict[str, Any]:
-    """Settings that lead the worker to the fixed engines."""
-    speech = f"127.0.0.1:{base + _FIXED_SPEECH}"
-    return {
-        "speech.stt_address": speech,
-        "speech.tts_address": speech,
-        "language.base_url": f"http://127.0.0.1:{base + _FIXED_LANGUAGE}/v1",
-    }
 
 
 def overhead_ms(turn: dict[str, Any], delays: Delays) -> float | None:
@@ -144,14 +133,10 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
                 document["runs"].append(asyncio.run(one_run(box, "lite", count, given.turns, None)))
         if "fixed" in given.engines:
             with fixed_engines(box, delays):
-                box.stop("worker")
-                box = Box(directory, given.port_base, overrides=fixed_overrides(given.port_base))
-                box.start()
                 for count in calls:
                     document["runs"].append(asyncio.run(one_run(box, "fixed", count, given.turns, delays)))
     finally:
         box.stop_all()
-        Box(directory, given.port_base).prepare()
     return document
 
 

@@ -1,0 +1,127 @@
+"""`appliance demo` as a person runs it: from nothing to a booked appointment, and with their own voice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import wave
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from provisioning.caller.voice import say
+from tests.fixtures.box import TEST_PORT
+
+PORT_BASE = TEST_PORT + 400
+PARTS = {
+    "postgres",
+    "redis",
+    "livekit",
+    "minio",
+    "asterisk",
+    "speech",
+    "dialogue",
+    "tool_api",
+    "worker",
+    "bridge",
+    "jobs",
+}
+
+
+def appliance(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "appliance"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=420,
+        check=False,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Generator[Path]:
+    """A box directory of its own, stopped at the end."""
+    box = tmp_path_factory.mktemp("demo") / "box"
+    try:
+        yield box
+    finally:
+        appliance("down", "--directory", str(box))
+
+
+def report(directory: Path) -> dict[str, Any]:
+    return json.loads((directory.parent / "demo" / "report.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.timeout(450)
+def test_the_demo_books_an_appointment(directory: Path) -> None:
+    done = appliance("demo", "--directory", str(directory), "--port-base", str(PORT_BASE))
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = report(directory)
+    assert seen["outcome"] == "booked"
+    assert seen["call_id"]
+    assert seen["sip_call_id"]
+    answered = [turn for turn in seen["turns"] if turn["latency_ms"] is not None]
+    assert len(answered) >= 4
+    assert all(turn["caller_text"] and turn["agent_text"] for turn in answered)
+    assert all(0 < turn["latency_ms"] < 20_000 for turn in answered)
+    booking = seen["booking"]
+    assert booking["calendar"] == "Appointments"
+    assert booking["name"]
+    assert booking["starts_at"] < booking["ends_at"]
+    recording = seen["recording"]
+    assert recording["encrypted"] is True
+    assert recording["sha256_matches"] is True
+    assert (recording["channels"], len(recording["sha256"])) == (2, 64)
+    assert abs(recording["seconds"] - seen["seconds"]) < 15
+    components = {component["name"]: component for component in seen["components"]}
+    assert set(components) == PARTS
+    assert all(component["version"] not in ("", "unknown") for component in components.values())
+    assert all(component["ready_ms"] >= 0 for component in components.values())
+    # what a person is told: the dialogue, the way in, the way out
+    for text in ("How can I help", "answer after", "softphone", "4930555010", "make down", booking["name"]):
+        assert text in done.stdout
+
+
+@pytest.mark.timeout(450)
+async def test_the_box_keeps_running_and_takes_a_persons_recording(directory: Path, tmp_path: Path) -> None:
+    """The second command takes another call, utterance by utterance of a WAV; its report is the new one."""
+    first = report(directory)
+    pause = np.zeros(16_000, np.int16)
+    lines = [await say(text, 16_000) for text in ("good morning", "goodbye")]
+    with wave.open(str(tmp_path / "caller.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(np.concatenate([pause, lines[0], pause, lines[1], pause]).tobytes())
+    done = appliance(
+        "demo", "--directory", str(directory), "--caller", str(tmp_path / "caller.wav"), "--json"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["call_id"] == report(directory)["call_id"] != first["call_id"]
+    assert seen["booking"] is None
+    assert [turn["caller_text"] for turn in seen["turns"] if turn["latency_ms"] is not None]
+
+    exported = tmp_path / "call.wav"
+    settings = {"TRUNKLINE_SETTINGS": str(directory / "settings.yaml")}
+    done = appliance("recording", "export", first["call_id"], "-o", str(exported), environment=settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with wave.open(str(exported)) as sound:
+        assert (sound.getnchannels(), sound.getframerate()) == (2, 16_000)
+        assert abs(sound.getnframes() / 16_000 - first["recording"]["seconds"]) < 0.1
+
+
+def test_a_recording_that_cannot_be_used_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "noise.wav").write_bytes(b"no sound at all")
+    done = appliance("demo", "--directory", str(tmp_path / "box"), "--caller", str(tmp_path / "noise.wav"))
+    assert done.returncode == 2
+    assert "is no WAV" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "box" / "log").exists()
