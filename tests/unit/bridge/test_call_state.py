@@ -35,7 +35,7 @@ BEGINNINGS = st.one_of(
     st.builds(inbound, max_losses=st.integers(1, 3)).map(lambda state: (state, ())),
     st.builds(outbound, can_escalate=st.booleans(), max_losses=st.integers(1, 3)),
 )
-careful = settings(max_examples=400, deadline=None, derandomize=True)
+careful = settings(max_examples=150, deadline=None, derandomize=True)
 
 
 def run(state: CallState, *events: Event) -> tuple[CallState, list[Action]]:
