@@ -24,7 +24,7 @@ from runtime.agent.ending import Ending
 from runtime.agent.finish import deliver_finish
 from runtime.agent.keypad import Keypad, as_words
 from runtime.agent.patience import Patience
-from runtime.agent.phrases import FIRST, FIRST_OF_A_LATER_WORKER, LATER, Phrases
+from runtime.agent.phrases import FIRST, FIRST_OF_A_LATER_WORKER, LATER, PhraseKey, Phrases
 from runtime.agent.prompts import system_prompt
 from runtime.agent.recorder import CallRecorder
 from runtime.agent.room_link import RoomLink
@@ -155,6 +155,7 @@ class CallSession:
             context.tools,
             self._log,
             {"end_call": self._after_end_call, "transfer_to_human": self._after_transfer},
+            failure_sentence=snapshot.sentences.tool_failed,
         )
         self._conversation = Conversation(
             context,
@@ -264,14 +265,12 @@ class CallSession:
             if self._context.conversation and self._context.conversation[-1].role == "caller":
                 self._conversation.answer()
             else:
-                self._conversation.say(self._phrases.text("resumed"), self._phrases.audio("resumed"))
+                self._say("go_on")
         elif not (self._phrases.ready("consent") and self._phrases.ready("greeting")):
             self.engine_failed("tts")
         else:
-            if consent := self._phrases.text("consent"):
-                self._conversation.say(consent, self._phrases.audio("consent"), interruptible=False)
-            if greeting := self._phrases.text("greeting"):
-                self._conversation.say(greeting, self._phrases.audio("greeting"))
+            self._say("consent", interruptible=False)
+            self._say("greeting")
         self._silence.start(time.monotonic())
 
     async def _tick(self) -> None:
@@ -321,10 +320,11 @@ class CallSession:
             case None:
                 pass
 
-    def _say(self, key: Any) -> None:
+    def _say(self, key: PhraseKey, *, interruptible: bool = True) -> None:
         assert self._conversation is not None
         assert self._phrases is not None
-        self._conversation.say(self._phrases.text(key), self._phrases.audio(key))
+        if text := self._phrases.text(key):
+            self._conversation.say(text, self._phrases.audio(key), interruptible=interruptible)
 
     async def _take_keys(self, keys: str) -> None:
         assert self._conversation is not None

@@ -34,20 +34,20 @@ PhraseKey = Literal[
     "time_over",
     "transfer",
     "transfer_failed",
-    "resumed",
+    "go_on",
     "goodbye",
     "cannot_help",
 ]
 FIRST: tuple[PhraseKey, ...] = ("consent", "greeting", "apology", "one_moment")
 """What must be there before the call is answered."""
-FIRST_OF_A_LATER_WORKER: tuple[PhraseKey, ...] = ("resumed", "apology", "one_moment")
+FIRST_OF_A_LATER_WORKER: tuple[PhraseKey, ...] = ("go_on", "apology", "one_moment")
 LATER: tuple[PhraseKey, ...] = (
     "cannot_help",
     "transfer",
     "still_there",
     "goodbye_silence",
     "goodbye",
-    "resumed",
+    "go_on",
     "time_warning",
     "time_over",
     "transfer_failed",
@@ -81,7 +81,7 @@ class Phrases:
             return self._snapshot.consent.strip()
         if key == "greeting":
             return self._snapshot.greeting.strip()
-        return str(getattr(self._snapshot.sentences, key, "") or "").strip()
+        return str(getattr(self._snapshot.sentences, key)).strip()
 
     def ready(self, key: PhraseKey) -> bool:
         """Whether the phrase has been synthesised, or there is nothing to say."""
@@ -97,7 +97,7 @@ class Phrases:
 
     async def prepare(self, keys: Iterable[PhraseKey], *, timeout_seconds: float) -> None:
         """Synthesises the phrases; what is not there in time, or fails, is left out."""
-        wanted = [key for key in keys if not self.ready(key)]
+        wanted: list[PhraseKey] = [key for key in keys if not self.ready(key)]
         tasks = [asyncio.create_task(self._make(key), name=f"phrase-{key}") for key in wanted]
         if not tasks:
             return

@@ -21,12 +21,6 @@ from runtime.agent.turns import TurnLog
 _log = structlog.get_logger(__name__)
 
 _TOOL_SECONDS = 8.0
-_AWAY = ToolAnswer(
-    ok=False,
-    code="unavailable",
-    say="I am sorry, I cannot reach our system at the moment. Shall I try again?",
-)
-
 AfterTool = Callable[[ToolAnswer, RunContext[Any]], Awaitable[ToolAnswer | None]]
 """What a tool does in the call once the API has agreed: an answer for the model, or None for none at all."""
 
@@ -45,6 +39,8 @@ class CallTools:
         descriptions: tuple[ToolDescription, ...],
         log: TurnLog,
         after: dict[str, AfterTool],
+        *,
+        failure_sentence: str,
     ) -> None:
         self._client = client
         self._call_id = call_id
@@ -52,6 +48,7 @@ class CallTools:
         self._descriptions = descriptions
         self._log = log
         self._after = after
+        self._failure_sentence = failure_sentence
         self._count = 0
         self._running: set[asyncio.Task[ToolAnswer]] = set()
         self.succeeded: list[str] = []
@@ -106,7 +103,7 @@ class CallTools:
             )
         except TrunklineError as error:
             _log.warning("tool failed", action=action, code=error.code)
-            answer = _AWAY.model_copy(update={"code": error.code})
+            answer = ToolAnswer(ok=False, code=error.code, say=self._failure_sentence)
         if answer.ok:
             self.succeeded.append(action)
         self._log.tool_called(
