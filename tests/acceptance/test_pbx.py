@@ -1,0 +1,189 @@
+"""A real PBX works: its extensions call the agent, hold, press keys, are connected, and are called."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from appliance.errors import Unavailable
+from provisioning.caller import Leg, SipCaller
+from provisioning.caller.dialogue import Dialogue
+from provisioning.demo.call_records import CallRecords, Row
+from provisioning.lite.box import Box
+from tests.fixtures.pbx import CompanyPbx
+
+pytestmark = pytest.mark.timeout(280)
+
+NUMBER = "4930555010"
+HELD_SECONDS = 12
+"""Longer than the agent waits for a word before it asks whether somebody is there."""
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60) -> None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await condition():
+        assert asyncio.get_running_loop().time() < deadline, f"did not come true: {what}"
+        await asyncio.sleep(0.2)
+
+
+@dataclass
+class Conversation:
+    """A call of an extension to the agent, greeted."""
+
+    phone: SipCaller
+    leg: Leg
+    dialogue: Dialogue
+    records: CallRecords
+    row: Row
+
+    async def turns(self) -> list[Row]:
+        return await self.records.turns(self.row["id"])
+
+
+@asynccontextmanager
+async def conversation(box: Box, pbx: CompanyPbx, extension: str) -> AsyncIterator[Conversation]:
+    async with (
+        pbx.telephone(extension) as phone,
+        CallRecords(box.settings, box.seed.organization_id) as records,
+    ):
+        known = {row["id"] for row in await records.rows("SELECT id FROM calls")}
+        leg = await phone.call(f"sip:{NUMBER}@{pbx.address}")
+        await leg.answered(60)
+        dialogue = Dialogue(leg)
+        await dialogue.greeting()
+        new = [row for row in await records.rows("SELECT * FROM calls") if row["id"] not in known]
+        assert len(new) == 1
+        yield Conversation(phone, leg, dialogue, records, new[0])
+        await leg.hangup()
+
+
+async def connected_on_request(call: Conversation, human: SipCaller) -> Leg:
+    """Asks for a person, again if the small recogniser did not understand, until that telephone rings."""
+    for _ in range(4):
+        await call.leg.speak("can i speak to a human please")
+        with contextlib.suppress(Unavailable):
+            return await human.next_call(15)
+        await call.leg.hears_quiet()
+    raise AssertionError(f"nobody was called: {[turn['caller_text'] for turn in await call.turns()]}")
+
+
+async def nothing_is_left(box: Box) -> None:
+    gateway = box.settings.gateway
+    login = (gateway.ari_user, gateway.ari_password.reveal())
+
+    async def empty() -> bool:
+        async with httpx.AsyncClient(auth=login, trust_env=False, timeout=10) as client:
+            try:
+                answers = [
+                    await client.get(f"{gateway.ari_url}/ari/{kind}") for kind in ("channels", "bridges")
+                ]
+            except httpx.HTTPError:
+                return False
+            return all(answer.status_code == 200 and answer.json() == [] for answer in answers)
+
+    await until(empty, "no channel and no bridge is left in the gateway")
+
+
+async def test_an_extension_is_answered_holds_presses_keys_and_is_connected(
+    box: Box, pbx_of_box: CompanyPbx
+) -> None:
+    box.start()
+    async with pbx_of_box.telephone("201") as human, conversation(box, pbx_of_box, "202") as call:
+        assert call.row["direction"] == "inbound"
+
+        before = len(await call.turns())
+        await call.leg.hold()
+        await asyncio.sleep(HELD_SECONDS)
+        assert len(await call.turns()) == before, "the agent heard or said something during hold"
+        await call.leg.resume()
+        exchange = await call.dialogue.say("what times do you have tomorrow")
+        assert exchange.answer_ns is not None, "the agent does not hear the caller after the hold"
+
+        await call.leg.send_dtmf("42")
+
+        async def keys_arrived() -> bool:
+            return any("42" in (turn["caller_text"] or "").replace(" ", "") for turn in await call.turns())
+
+        await until(keys_arrived, "the keys are in the conversation")
+        await call.leg.hears_quiet()
+
+        theirs = await connected_on_request(call, human)
+        await theirs.answer()
+        said = await call.leg.speak("hello can you help me with my bill")
+        await theirs.hears_speech(60, since_ns=said.first_speech_ns)
+        answer = await theirs.speak("of course I can do that for you")
+        await call.leg.hears_speech(60, since_ns=answer.first_speech_ns)
+        await theirs.hangup()
+        await call.leg.ended(60)
+
+        async def ended() -> bool:
+            rows = await call.records.rows("SELECT * FROM calls WHERE id = %s", call.row["id"])
+            return rows[0]["ended_at"] is not None and rows[0]["outcome"] == "transferred"
+
+        await until(ended, "the call is kept as transferred")
+        events = [event["detail"] for event in await call.records.events(call.row["id"])]
+        assert events
+    await nothing_is_left(box)
+
+
+async def test_the_gateway_is_restarted_under_live_calls(box: Box, pbx_of_box: CompanyPbx) -> None:
+    box.start()
+    async with conversation(box, pbx_of_box, "202") as call:
+        box.restart("asterisk")
+
+        async def row_ended() -> bool:
+            rows = await call.records.rows("SELECT * FROM calls WHERE id = %s", call.row["id"])
+            return rows[0]["ended_at"] is not None
+
+        await until(row_ended, "the lost call is reported as ended")
+    await nothing_is_left(box)
+    await bridge_ready(box)
+    async with conversation(box, pbx_of_box, "202") as call:
+        exchange = await call.dialogue.say("what times do you have tomorrow")
+        assert exchange.answer_ns is not None
+    await nothing_is_left(box)
+
+
+async def test_a_call_of_the_box_rings_an_extension_and_the_agent_speaks(
+    box: Box, pbx_of_box: CompanyPbx
+) -> None:
+    box.start()
+    async with pbx_of_box.telephone("201") as phone:
+        wanted = {
+            "organization_id": str(box.seed.organization_id),
+            "agent_id": str(box.seed.agent_id),
+            "to": "201",
+            "trunk_id": str(box.seed.trunk_id),
+            "number_id": str(box.seed.number_id),
+        }
+        token = box.settings.tool_api.service_token.reveal()
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            answer = await client.post(
+                f"http://127.0.0.1:{box.ports['bridge']}/calls/outbound",
+                json=wanted,
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            assert answer.status_code < 300, answer.text
+        leg = await phone.next_call(60)
+        await leg.answer()
+        await Dialogue(leg).greeting()
+        await leg.hangup()
+    await nothing_is_left(box)
+
+
+async def bridge_ready(box: Box) -> None:
+    async def ready() -> bool:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+            try:
+                answer = await client.get(f"http://127.0.0.1:{box.ports['bridge']}/health/ready")
+            except httpx.HTTPError:
+                return False
+            return answer.status_code == 200
+
+    await until(ready, "the bridge is ready")
