@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 
@@ -88,6 +89,7 @@ def main() -> None:
     try:
         settings = load_settings()
         configure_logging(settings.telemetry, process="bridge")
+        logging.getLogger("livekit").setLevel(logging.WARNING)
         asyncio.run(serve(settings))
     except TrunklineError as error:
         sys.exit(f"bridge: {error}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
@@ -15,7 +15,6 @@ from runtime.sip.admission import CallerLeg, room_attributes
 from runtime.sip.agent_side import AgentSide
 from runtime.sip.ari import Event as AriEvent
 from runtime.sip.call_events import (
-    NORMAL_CLEARING,
     Action,
     Consult,
     Do,
@@ -24,9 +23,9 @@ from runtime.sip.call_events import (
     Release,
     Simple,
     Speak,
-    TransferAsked,
 )
 from runtime.sip.call_state import CallState, Phase
+from runtime.sip.errands import Errands
 from runtime.sip.gateway.names import FALLBACK_CONTEXT, REFUSE_CONTEXT
 from runtime.sip.ladder import Ladder
 from runtime.sip.media import Media
@@ -34,19 +33,18 @@ from runtime.sip.media_watch import MediaWatch
 from runtime.sip.parts import Parts
 from runtime.sip.room_leg import RoomHandlers
 from runtime.sip.sounds import ringback
+from runtime.sip.speaker import Speaker
 from runtime.sip.switchboard import Switchboard
 from runtime.sip.tasks import OwnedTasks
-from runtime.sip.transfer import Consultation, dial_string
+from runtime.sip.transfer import dial_string
+from runtime.sip.transfer_desk import TransferDesk
 
 log = structlog.get_logger()
 
-_CONSULT_RING_SECONDS: Final = 30
 _HARD_LIMIT_EXTRA_SECONDS: Final = 60
 _LAST_WORDS_SECONDS: Final = 1.5
-_SENTENCE_PAUSE_SECONDS: Final = 2.5
 _AGENT_LEAVES_SECONDS: Final = 15.0
 """After a transfer the agent may finish its work in the room for so long."""
-_MAX_ERRANDS: Final = 128
 
 
 class CallActions:
@@ -71,12 +69,9 @@ class CallActions:
         self._room: AgentSide | None = None
         self.media = Media(self._capture)
         self._watch = MediaWatch(parts.ari)
-        self._consultation: Consultation | None = None
-        self._transfer_answer: asyncio.Future[dict[str, Any]] | None = None
-        self._speaking: asyncio.Task[None] | None = None
+        self._speaker = Speaker(self.media, parts.sentences, tasks)
         self._recovery: asyncio.Task[None] | None = None
-        self._errands: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue(_MAX_ERRANDS)
-        self._phase = Phase.ADMITTING
+        self._errands = Errands()
         self._began = False
         self._dialplan_has_caller = False
         self.refusal: AdmissionRefused | None = None
@@ -91,6 +86,7 @@ class CallActions:
             caller_channel=leg.channel_id,
             on_caller_event=on_caller_event,
         )
+        self._desk = TransferDesk(parts, leg, self._switchboard, post=post, tasks=tasks, ladder=ladder)
 
     @property
     def caller_channel(self) -> str:
@@ -116,11 +112,11 @@ class CallActions:
                 agent_track=self.media.connect_agent,
                 dtmf=self._dtmf_from_agent,
                 hangup=lambda: self._post(Simple.HANGUP_ASKED),
-                transfer=self._transfer,
-                intruder=lambda identity: self._errand(lambda: self._the_room.evict(identity)),
+                transfer=self._desk.request,
+                intruder=lambda identity: self._errands.add(lambda: self._the_room.evict(identity)),
             ),
         )
-        self._spawn(self._run_errands())
+        self._spawn(self._errands.run())
         limit_seconds = admission.limits.max_duration_seconds + _HARD_LIMIT_EXTRA_SECONDS
         self._spawn(self._end_after(limit_seconds))
 
@@ -136,7 +132,7 @@ class CallActions:
 
     async def do(self, action: Action, state: CallState) -> None:
         """Does one action; `state` is the one that it leads to."""
-        self._phase = state.phase
+        self._desk.takes_requests = state.phase is Phase.TALKING
         match action:
             case Refuse(sip_status):
                 await self._refuse(sip_status)
@@ -235,14 +231,14 @@ class CallActions:
         self._post(Simple.CALLER_UP)
 
     async def _begin(self) -> None:
-        self._stop_speaking(at_once=False)
+        self._speaker.let_go()
         if self._recovery is not None:
             self._recovery.cancel()
         if self._began:
             return
         self._began = True
         await self._connect_caller()
-        self._errand(lambda: self._the_room.set_attributes(sip__callStatus="active"))
+        self._errands.add(lambda: self._the_room.set_attributes(sip__callStatus="active"))
         self._tell("answered")
         self._spawn(
             self._watch.watch(
@@ -264,30 +260,11 @@ class CallActions:
     # During the call
 
     def _speak(self, key: str, *, last: bool) -> None:
-        self._stop_speaking(at_once=True)
-        self._speaking = self._spawn(self._say(key, last=last))
-
-    async def _say(self, key: str, *, last: bool) -> None:
-        """The last words once, others over and over until the call goes on."""
-        if self._leg.is_outbound:
-            await self._connect_caller()
-        while True:
-            spoken = asyncio.Event()
-            frames = self._parts.sentences.frames(key, self._the_admission.language)
-            self.media.play(frames, done=spoken.set, yields_to_agent=not last)
-            await spoken.wait()
-            if last:
-                self._post(Simple.LAST_WORDS_SPOKEN)
-                return
-            await asyncio.sleep(_SENTENCE_PAUSE_SECONDS)
-
-    def _stop_speaking(self, *, at_once: bool) -> None:
-        """A sentence that is being said may end, but is not said again."""
-        if self._speaking is not None:
-            self._speaking.cancel()
-            self._speaking = None
-        if at_once:
-            self.media.stop_playing()
+        language = self._the_admission.language
+        if last:
+            self._speaker.last_words(key, language, done=lambda: self._post(Simple.LAST_WORDS_SPOKEN))
+        else:
+            self._speaker.reassure(key, language, first=self._connect_caller)
 
     def _redispatch(self, *, rejoin: bool) -> None:
         if self._recovery is not None:
@@ -303,15 +280,15 @@ class CallActions:
 
     def _hold(self, *, held: bool) -> None:
         self.media.held = held
-        self._errand(lambda: self._the_room.set_attributes(trunkline__held="true" if held else "false"))
+        self._errands.add(lambda: self._the_room.set_attributes(trunkline__held="true" if held else "false"))
         self._tell("held" if held else "resumed")
 
     def dtmf_from_caller(self, digit: str) -> None:
         if digit and self._room is not None and not self.media.held:
-            self._errand(lambda: self._the_room.send_dtmf(digit))
+            self._errands.add(lambda: self._the_room.send_dtmf(digit))
 
     def _dtmf_from_agent(self, digit: str) -> None:
-        self._errand(lambda: self._parts.ari.send_dtmf(self._switchboard.caller_channel, digit))
+        self._errands.add(lambda: self._parts.ari.send_dtmf(self._switchboard.caller_channel, digit))
 
     async def _capture(self, pcm: bytes) -> None:
         if self._room is not None:
@@ -319,71 +296,25 @@ class CallActions:
 
     # Transfer
 
-    async def _transfer(self, target: str, mode: str) -> dict[str, Any]:
-        """The RPC. Both modes consult first; in `attended` the agent does not speak with the human."""
-        del mode
-        if self._transfer_answer is not None or self._phase is not Phase.TALKING:
-            return {"result": "failed", "cause": NORMAL_CLEARING, "detail": "not in a conversation"}
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._transfer_answer = answer
-        self._post(TransferAsked(target))
-        try:
-            return await answer
-        finally:
-            self._transfer_answer = None
-
-    def _answer_transfer(self, result: str, cause: int, detail: str) -> None:
-        if self._transfer_answer is not None and not self._transfer_answer.done():
-            self._transfer_answer.set_result({"result": result, "cause": cause, "detail": detail})
-
     def _consult(self, target: str) -> None:
-        target = target or self._the_admission.escalation.target or ""
-        self._stop_speaking(at_once=True)
+        self._speaker.stop()
         self._tell("transferring")
-        try:
-            endpoint = dial_string(target, self._leg.trunk_id)
-        except InvalidInput as error:
-            self._answer_transfer("failed", NORMAL_CLEARING, error.message)
-            self._post(Simple.TARGET_FAILED)
-            return
-        self.media.play(ringback())
-        self._consultation = Consultation(
-            self._parts.ari,
-            self._parts.channels,
-            self._ladder,
-            on_answered=lambda: self._post(Simple.TARGET_ANSWERED),
-            on_failed=lambda: self._post(Simple.TARGET_FAILED),
-            on_gone=lambda: self._post(Simple.TARGET_GONE),
-        )
-        self._spawn(
-            self._consultation.dial(
-                endpoint, caller_id=self._leg.shown_number, ring_seconds=_CONSULT_RING_SECONDS
-            )
-        )
+        if self._desk.consult(target or self._the_admission.escalation.target or ""):
+            self.media.play(ringback())
 
     async def _join(self) -> None:
-        assert self._consultation is not None
-        try:
-            await self._switchboard.join(self._consultation.channel)
-        except TrunklineError as error:
-            log.warning("caller and human could not be joined", reason=str(error))
-            self._post(Simple.TARGET_GONE)
-            return
-        self.media.stop_playing()
-        self.media.held = False
-        self._answer_transfer("bridged", NORMAL_CLEARING, "")
-        self._spawn(self._leave_room_later())
+        if await self._desk.join():
+            self._speaker.stop()
+            self.media.held = False
+            self._spawn(self._leave_room_later())
 
     async def _leave_room_later(self) -> None:
         await asyncio.sleep(_AGENT_LEAVES_SECONDS)
         await self._the_room.close()
 
     async def _give_back(self) -> None:
-        consultation, self._consultation = self._consultation, None
-        self.media.stop_playing()
-        if consultation is not None:
-            await consultation.close()
-            self._answer_transfer("failed", consultation.cause, "the target did not answer")
+        self._speaker.stop()
+        await self._desk.give_up()
 
     # The end
 
@@ -425,9 +356,7 @@ class CallActions:
             await self.media.drained(longest_seconds=_LAST_WORDS_SECONDS)
         if not self._switchboard.caller_gone:
             await self._watch.look("caller", self._switchboard.caller_channel)
-        self._answer_transfer("failed", release.q850_cause, "the call is over")
-        if self._consultation is not None:
-            await self._consultation.close()
+        await self._desk.close(release.q850_cause)
         if not self._dialplan_has_caller and not self._switchboard.caller_gone and release.party != "caller":
             self._ladder.add("caller", "out", "BYE", detail={"cause": release.q850_cause})
         await self._switchboard.close(
@@ -457,22 +386,6 @@ class CallActions:
     async def _end_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         self._post(Simple.TIME_OVER)
-
-    # Errands: small requests in their order, none of which the call waits for
-
-    def _errand(self, errand: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        try:
-            self._errands.put_nowait(errand)
-        except asyncio.QueueFull:
-            log.warning("too many small requests of a call")
-
-    async def _run_errands(self) -> None:
-        while True:
-            errand = await self._errands.get()
-            try:
-                await errand()
-            except TrunklineError as error:
-                log.warning("a small request of a call failed", reason=str(error))
 
     def _tell(self, status: ProgressStatus) -> None:
         self._parts.progress.tell(self._the_admission.call_id, status)

@@ -99,10 +99,13 @@ class RoomLeg:
                     self._on_track_subscribed(publication.track, publication, participant)
 
     async def capture(self, pcm: bytes) -> None:
-        """Sends 10 ms of the caller's audio (16-bit, 16 kHz, mono) into the room."""
+        """Sends 10 ms of the caller's audio (16-bit, 16 kHz, mono) into the room. Never raises."""
         if self._source is None or self._left:
             return
-        await self._source.capture_frame(rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // 2))
+        try:
+            await self._source.capture_frame(rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // 2))
+        except Exception as error:  # a room that is being lost; its loss is told by its own event
+            log.debug("the room took no audio", reason=type(error).__name__)
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
         await self._request(lambda: self._room.local_participant.set_attributes(dict(attributes)))

@@ -22,7 +22,6 @@ FRAME_MS: Final = 20
 FRAME_BYTES: Final = SAMPLE_RATE_HZ * FRAME_MS // 1000 * 2
 SILENCE: Final = bytes(FRAME_BYTES)
 _FALLBACK_LANGUAGE: Final = "en"
-_REPEAT_PAUSE_SECONDS: Final = 2.5
 
 
 def _tone(frequency_hz: float, seconds: float, *, level: float = 0.1) -> bytes:
@@ -54,16 +53,10 @@ class Sentences:
         self._directory = directory
         self._loaded: dict[tuple[str, str], bytes] = {}
 
-    def frames(self, key: str, language: str, *, again: bool = False) -> Iterator[bytes]:
-        """The sentence as frames; with `again` it is said over and over, with pauses between.
-
-        A sentence that is missing becomes a short tone, because a lost part must never mean silence.
-        """
-        once = tuple(frames_of(self._pcm(key, language)))
-        if not again:
-            return iter(once)
-        pause = repeat(SILENCE, int(_REPEAT_PAUSE_SECONDS * 1000) // FRAME_MS)
-        return chain.from_iterable(repeat((*once, *pause)))
+    def frames(self, key: str, language: str) -> Iterator[bytes]:
+        """The sentence as frames. One that is missing becomes a short tone, because a lost part must never
+        mean silence."""
+        return frames_of(self._pcm(key, language))
 
     def _pcm(self, key: str, language: str) -> bytes:
         wanted = (language, key)
