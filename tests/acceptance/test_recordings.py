@@ -42,7 +42,7 @@ async def test_left_is_what_the_caller_sent_and_right_what_the_caller_heard(box:
     left, right = await _exported(box, row["id"], tmp_path / "call.wav")
     same = [_likeness(left, said), _likeness(right, heard)]
     crossed = [_likeness(left, heard), _likeness(right, said)]
-    assert min(same) > 0.8, (same, crossed)
+    assert min(same) > 0.7, (same, crossed)
     assert min(same) > max(crossed) + 0.2, (same, crossed)
 
     await _is_unreadable_without_its_key(box, stored, tmp_path / "call.wav", tmp_path / "object")
@@ -111,9 +111,14 @@ async def test_a_killed_worker_leaves_a_recording_up_to_its_last_second(box: Box
             rows = await call.records.recordings(call_id)
             return bool(rows) and rows[0]["state"] == "stored" and rows[0]["seconds"] >= 3
 
-        await _until(first_stored, "the killed worker's recording is stored while the call goes on")
+        await _until(first_stored, "the killed worker's recording is stored while the caller still waits")
         await call.leg.hangup()
-        await call.finished(120)
+
+        async def ended() -> bool:
+            row = await call.row()
+            return row is not None and row["ended_at"] is not None
+
+        await _until(ended, "the call's row is closed")
     await asyncio.to_thread(box.start)
     await _until(lambda: _empty(box), "the spool is removed")
 
