@@ -8,6 +8,7 @@ calls this before the Python environment exists.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -21,8 +22,10 @@ Progress = Callable[[str], None]
 SUITE = "sid"
 PACKAGES = ("asterisk", "asterisk-modules", "asterisk-config")
 TESTED_MAJOR = "22"
-LAYOUT = 1
+LAYOUT = 2
 """Raise it when the content of the root changes: older roots are then made anew."""
+
+_MODULE = Path(__file__).with_name("asterisk_module")
 
 _STAMP = "trunkline-root.json"
 _TIMEOUT_SECONDS = 1800
@@ -50,8 +53,8 @@ class RootInstallError(RuntimeError):
 def install_root(cache: Path, progress: Progress) -> Path:
     """Makes `cache/asterisk-root` unless it is there and whole, and returns it.
 
-    Needs to be root and Debian's `debootstrap` and `util-linux`; takes 1 to 5 minutes and 400 MB. Safe to
-    repeat and to run twice at once: the second waits for the first. Raises RootInstallError.
+    Needs to be root, and Debian's `debootstrap`, `util-linux`, `gcc` and `libc6-dev`; takes 1 to 5 minutes
+    and 400 MB. Safe to repeat and to run twice at once: the second waits. Raises RootInstallError.
     """
     cache.mkdir(parents=True, exist_ok=True)
     root = cache / "asterisk-root"
@@ -59,15 +62,18 @@ def install_root(cache: Path, progress: Progress) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_whole(root):
             return root
-        partial = cache / "asterisk-root.partial"
-        for left_over in (partial, root):
+        partial, previous = cache / "asterisk-root.partial", cache / "asterisk-root.previous"
+        for left_over in (partial, previous):
             _remove(left_over)
         started = time.monotonic()
         log = cache / "asterisk-root.log"
         with log.open("w", encoding="utf-8") as output:
             version = _make(partial, output.fileno(), log, progress)
-        stamp = {"layout": LAYOUT, "suite": SUITE, "asterisk": version}
+        stamp = {"layout": _layout(), "suite": SUITE, "asterisk": version}
         (partial / _STAMP).write_text(json.dumps(stamp), encoding="utf-8")
+        if root.exists():
+            # An Asterisk that runs in it keeps it; the next installation clears it away.
+            root.rename(previous)
         partial.rename(root)
         progress(f"Asterisk {version} installed in {time.monotonic() - started:.0f} s")
         return root
@@ -97,7 +103,15 @@ def _is_whole(root: Path) -> bool:
         stamp = json.loads((root / _STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return bool(stamp.get("layout") == LAYOUT) and (root / "usr/sbin/asterisk").is_file()
+    return stamp.get("layout") == _layout() and (root / "usr/sbin/asterisk").is_file()
+
+
+def _layout() -> str:
+    """What the root holds besides Debian's packages, as a name that changes with it."""
+    digest = hashlib.sha256()
+    for source in sorted(path for path in _MODULE.rglob("*") if path.is_file()):
+        digest.update(source.read_bytes())
+    return f"{LAYOUT}-{digest.hexdigest()[:16]}"
 
 
 def _make(root: Path, output: int, log: Path, progress: Progress) -> str:
@@ -120,6 +134,8 @@ def _make(root: Path, output: int, log: Path, progress: Progress) -> str:
     version = _asterisk_version(root)
     if not version.removeprefix("1:").startswith(f"{TESTED_MAJOR}."):
         progress(f"Asterisk: unstable now has {version}; this release was tested with {TESTED_MAJOR}")
+    progress("Asterisk: building the module that adds Retry-After")
+    _run([*unshare, str(_MODULE / "build.sh"), str(root), version], output, log)
     for folder in _USELESS:
         _remove(root / folder)
         (root / folder).mkdir(parents=True)

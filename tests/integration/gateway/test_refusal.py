@@ -13,7 +13,9 @@ REFUSALS = {
     "404": ("404", {}, 1),
     "403": ("403", {}, 21),
     "486": ("486", {}, 17),
-    "503": ("503", {}, 34),
+    "503": ("503", {"TRUNKLINE_RETRY_AFTER": "17"}, 34),
+    "503-without-seconds": ("503", {}, 34),
+    "503-with-rubbish": ("503", {"TRUNKLINE_RETRY_AFTER": "9\r\nEvil: yes"}, 34),
     "302": ("302", {"TRUNKLINE_CONTACT": "sip:900@192.0.2.9:5070"}, None),
     "302-without-contact": ("302", {}, None),
     "480": ("480", {}, None),
@@ -38,6 +40,9 @@ async def test_a_refusal_reaches_the_caller(apply: Apply, bridge: StandInBridge,
             assert status == int(extension)
         if case == "302":
             assert "sip:900@192.0.2.9:5070" in leg.headers.get("Contact")
+        retry_after = {"503": "17", "503-without-seconds": "5", "503-with-rubbish": "9"}.get(case, "")
+        assert leg.headers.get("Retry-After") == retry_after
+        assert leg.headers.get("Evil") == ""
         if cause is not None:
             assert f"Q.850;cause={cause}" in leg.headers.get("Reason")
 
