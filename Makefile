@@ -21,7 +21,7 @@ demo: ## start the box and place a real call; CALLER=path.wav uses a recording o
 	@$(VENV)/appliance demo $(if $(CALLER),--caller "$(CALLER)") $(if $(CALLS),--calls "$(CALLS)")
 
 down: ## stop the box that `make demo` left running; its data stays
-	@$(VENV)/appliance down
+	@test -x $(VENV)/appliance || { echo "Nothing is set up here, so nothing runs."; exit 0; }; $(VENV)/appliance down
 
 test: setup lint type imports ## set up, lint, type, import rules, every test; PYTEST="-k name" or PYTEST=path narrows
 	@$(VENV)/python -m tests.run $(PYTEST)

@@ -52,4 +52,4 @@ class Part:
     """Moves audio in real time: runs at a higher priority than the rest."""
     stop_signal: str = "TERM"
     stop_seconds: int = 12
-    ready_seconds: float = 60.0
+    ready_seconds: float = 120.0

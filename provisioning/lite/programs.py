@@ -35,6 +35,7 @@ def _asterisk(site: Site) -> Asterisk:
         ari_user=gateway.ari_user,
         ari_password=gateway.ari_password.reveal(),
         ari_app=gateway.ari_app,
+        bind_address=gateway.sip_host,
         external_address=gateway.external_address,
     )
 
@@ -93,7 +94,7 @@ PROGRAMS = (
         media=True,
         command=_python("runtime.agent"),
         probe=_ready("worker"),
-        ready_seconds=120.0,
+        ready_seconds=240.0,
         stop_seconds=20,
     ),
     Part(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http.client
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from supervisor.xmlrpc import Faults, SupervisorTransport  # pyright: ignore[reportMissingTypeStubs]
+from supervisor.xmlrpc import Faults  # pyright: ignore[reportMissingTypeStubs]
+from typing_extensions import override
 
 from appliance.errors import InvalidInput, Unavailable
 from provisioning.lite.cache import REPOSITORY
@@ -26,6 +29,8 @@ from provisioning.lite.settings_file import write_if_changed
 _LONGEST_SOCKET_PATH = 90
 _START_SECONDS = 30.0
 _STOP_SECONDS = 90.0
+_CALL_SECONDS = 60.0
+"""Longer than the slowest part may take to stop."""
 _ORPHAN_SECONDS = 10.0
 _SAME_START_SECONDS = 3.0
 
@@ -80,6 +85,30 @@ def _escape(text: str) -> str:
     return text.replace("%", "%%").replace('"', '\\"')
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_CALL_SECONDS)
+        self._path = path
+
+    @override
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over a unix socket, with a timeout; supervisor's own transport has none."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    @override
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _UnixConnection(self._path)
+
+
 class Supervisor:
     """The supervisor of one box directory, running or not.
 
@@ -90,11 +119,11 @@ class Supervisor:
     def __init__(self, directory: Path, *, marks: Mapping[str, str]) -> None:
         self._marks = {**marks, "SUPERVISOR_ENABLED": "1"}
         self._folder = directory / "supervisor"
-        socket = self._folder / "socket"
-        if len(str(socket)) > _LONGEST_SOCKET_PATH:  # the kernel takes 107 bytes
-            short = hashlib.sha256(str(socket).encode()).hexdigest()[:16]
-            socket = Path(tempfile.gettempdir()) / f"trunkline-{os.getuid()}-{short}.sock"
-        self._socket = socket
+        path = self._folder / "socket"
+        if len(str(path)) > _LONGEST_SOCKET_PATH:  # the kernel takes 107 bytes
+            short = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+            path = Path(tempfile.gettempdir()) / f"trunkline-{os.getuid()}-{short}.sock"
+        self._socket = path
         self._configuration = self._folder / "supervisord.conf"
         self._pid_file = self._folder / "pid"
         self.log = self._folder / "supervisord.log"
@@ -137,7 +166,7 @@ class Supervisor:
             self._call("addProcessGroup", name)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        transport = SupervisorTransport("", "", f"unix://{self._socket}")
+        transport = _UnixTransport(self._socket)
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 

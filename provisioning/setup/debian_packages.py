@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provisioning.setup.step import Step, run_logged
+from provisioning.setup.step import SetupError, Step, run_logged
 
 PACKAGES = {
     "asterisk-core-sounds-en-wav": "recorded voices for the tests",
@@ -57,9 +57,14 @@ def step(logs: Path) -> Step:
         log = logs / "debian-packages.log"
 
         def apt_get(*arguments: str, what: str) -> None:
-            run_logged([*apt, *arguments], log, what=what, remedy=_REMEDY, environment=environment)
+            run_logged(
+                [*apt, *arguments], log, what=what, remedy=_REMEDY, environment=environment, attempts=3
+            )
 
-        apt_get("update", what="Reading the package lists")
+        try:
+            apt_get("update", what="Reading the package lists")
+        except SetupError:  # a source of the person's own may be away; what we need may be in the others
+            progress("not every package source answers; going on with the others")
         with _no_service_starts():
             apt_get("install", "--no-install-recommends", *wanted, what="Installing Debian packages")
 

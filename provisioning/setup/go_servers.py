@@ -57,6 +57,7 @@ def step(server: GoServer, cache: Path, logs: Path) -> Step:
             logs / f"go-{server.name}.log",
             what=f"Building {server.name}",
             remedy=_REMEDY,
+            attempts=3,
             environment={**os.environ, "GOBIN": str(building), "GOTOOLCHAIN": "local"},
         )
         (built,) = building.iterdir()

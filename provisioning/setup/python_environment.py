@@ -45,6 +45,8 @@ def step(repository: Path, cache: Path, logs: Path) -> Step:
         "UV_NO_PROGRESS": "1",
         "UV_HTTP_TIMEOUT": "180",
         "UV_LINK_MODE": "hardlink",
+        "UV_COMPILE_BYTECODE": "1",  # while others download; else eleven parts compile the same at once
+        "UV_COMPILE_BYTECODE_TIMEOUT": "600",
     }
 
     def done() -> bool:
@@ -71,6 +73,7 @@ def step(repository: Path, cache: Path, logs: Path) -> Step:
             log,
             what="Installing uv",
             remedy=_REMEDY,
+            attempts=3,
         )
 
     def run(progress: Callable[[str], None]) -> None:
@@ -78,7 +81,7 @@ def step(repository: Path, cache: Path, logs: Path) -> Step:
         uv = str(uv_program(cache))
 
         def call(*arguments: str, what: str) -> None:
-            run_logged([uv, *arguments], log, what=what, remedy=_REMEDY, environment=environment)
+            run_logged([uv, *arguments], log, what=what, remedy=_REMEDY, environment=environment, attempts=3)
 
         stamp_file.unlink(missing_ok=True)
         python = str(environment_folder / "bin" / "python")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HEARTBEAT_SECONDS = 20.0
+PAUSE_SECONDS = 5.0
+"""Before the second attempt; twice that before the third."""
 
 
 class SetupError(Exception):
@@ -54,8 +56,31 @@ def run_logged(
     remedy: str,
     environment: Mapping[str, str] | None = None,
     timeout_seconds: float = 2400,
+    attempts: int = 1,
 ) -> None:
-    """Runs a command with its output in a log file. Raises SetupError with the remedy."""
+    """Runs a command with its output in a log file. Raises SetupError with the remedy.
+
+    A command that asks a registry gets several attempts: one lost connection must not end an hour's set-up.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            _run_once(command, log, what, remedy, environment, timeout_seconds)
+        except SetupError:
+            if attempt == attempts:
+                raise
+            time.sleep(PAUSE_SECONDS * attempt)
+        else:
+            return
+
+
+def _run_once(
+    command: Sequence[str],
+    log: Path,
+    what: str,
+    remedy: str,
+    environment: Mapping[str, str] | None,
+    timeout_seconds: float,
+) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         output.write(f"$ {' '.join(command)}\n".encode())

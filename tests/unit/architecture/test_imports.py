@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -93,3 +95,28 @@ def test_the_bootstrap_needs_nothing_installed() -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr
+
+
+def _requirement_name(requirement: str) -> str:
+    return re.split(r"[\[>=<; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that comes along with another one may leave with it."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    runs = {_requirement_name(line) for line in project["project"]["dependencies"]}
+    develops = runs | {_requirement_name(line) for line in project["dependency-groups"]["dev"]}
+    distributions = packages_distributions()
+    wrong = set[str]()
+    for package in (*PACKAGES, "tests", "benchmarks"):
+        declared = develops if package in ("tests", "benchmarks") else runs
+        for file in (REPOSITORY / package).rglob("*.py"):
+            for name in _imports(file):
+                known = name in sys.stdlib_module_names or name in (*PACKAGES, "tests", "benchmarks")
+                path = file.relative_to(REPOSITORY)
+                if known or name in GPU_LIBRARIES or _may_be_heavy(path):
+                    continue
+                providers = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+                if not providers & declared:
+                    wrong.add(f"{path}: {name} of {', '.join(sorted(providers))}")
+    assert sorted(wrong) == []

@@ -68,3 +68,13 @@ def test_a_failed_command_names_its_log(tmp_path: Path) -> None:
 def test_a_missing_program_is_no_traceback(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="was not found"):
         run_logged(["no-such-program-here"], tmp_path / "log", what="It", remedy="Install it.")
+
+
+def test_a_lost_connection_gets_a_second_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provisioning.setup.step.PAUSE_SECONDS", 0.0)
+    flag = tmp_path / "flag"
+    command = ["sh", "-c", f"test -e {flag} || {{ touch {flag}; exit 1; }}"]
+    with pytest.raises(SetupError):
+        run_logged(command, tmp_path / "log", what="It", remedy="")
+    flag.unlink()
+    run_logged(command, tmp_path / "log", what="It", remedy="", attempts=2)
