@@ -7,6 +7,7 @@ INVITEs in the same second at a limit of five get exactly five places.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from livekit import api
-from sqlalchemy import func, select, text
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.calls import tables
@@ -29,19 +30,29 @@ from appliance.calls.domain import (
     Direction,
     OutboundRequest,
 )
-from appliance.calls.routing import Route, check_closed, inbound_route, organization_of, outbound_route
+from appliance.calls.routing import (
+    PublishedAgent,
+    Route,
+    check_closed,
+    inbound_route,
+    organization_of,
+    outbound_route,
+    published_agent,
+)
 from appliance.calls.tokens import CallTokens
 from appliance.database.identifiers import uuid7
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import InvalidInput
-from appliance.organizations.tables import Box
+from appliance.organizations.tables import Box, Organization
 from appliance.settings import Settings
-from appliance.telephony.numbers import dialable, normalised, region_of
+from appliance.telephony.numbers import candidates, dialable, normalised, region_of
 from appliance.telephony.tables import Trunk
 
 RING_TIMEOUT_SECONDS = 45
 RETRY_AFTER_SECONDS = 10
 LOCK = "admission"
+_HOME_SECONDS = 30.0
+_HOMES_KEPT = 1000
 _TICKET_SLACK = timedelta(minutes=15)
 """The participant's token outlasts the call: a reconnection in its last minute must still be let in."""
 
@@ -75,6 +86,15 @@ def refused_full(overflow: str | None, what: str) -> AdmissionRefused:
     )
 
 
+@dataclass(frozen=True)
+class _Home:
+    """Whose a trunk is, and the country as which its national numbers are read."""
+
+    organization_id: UUID
+    region: str | None
+    good_until: float
+
+
 class Admissions:
     """Admits calls for one process of the tool API. Engines and tokens are lent, not owned."""
 
@@ -87,75 +107,78 @@ class Admissions:
         self._tokens = tokens
         # Those who wait for the database's lock would each hold a connection; here they wait without one.
         self._turn = asyncio.Lock()
+        self._homes: dict[UUID, _Home] = {}
 
     async def inbound(self, request: AdmissionRequest, now: datetime) -> Admission:
         """A place for an INVITE, or AdmissionRefused with its SIP meaning."""
-        organization_id = await self._organization_of_trunk(request.trunk_id)
-        async with self._turn, UnitOfWork(self._app, organization_id) as uow:
+        home = await self._home_of(request.trunk_id)
+        readings = candidates(request.called, home.region)
+        async with self._turn, UnitOfWork(self._app, home.organization_id) as uow:
             await uow.lock(LOCK)
-            organization = await organization_of(uow)
-            region = region_of(organization.timezone)
-            route = await inbound_route(uow, organization, request, region)
+            route = await inbound_route(uow, request.trunk_id, readings)
             await check_closed(uow, route, now)
             await _check_limits(uow, route)
+            agent = await published_agent(uow, route.agent_id)
+            if agent is None:
+                raise AdmissionRefused(
+                    "Nobody answers this number.", sip_status=404, code="number_without_agent"
+                )
             leg = _Leg(
                 direction="inbound",
-                caller=normalised(request.caller, region),
+                caller=normalised(request.caller, home.region),
                 called=route.number.number if route.number else request.called,
                 caller_name=request.caller_name,
                 sip_call_id=request.sip_call_id,
                 gateway_channel=request.gateway_channel,
             )
-            return await self._place(uow, route, leg, now)
+            call_id = await _take_place(uow, route, agent, leg, now)
+        return self._admission(call_id, route, agent, leg, now)
 
     async def outbound(self, request: OutboundRequest, now: datetime) -> Admission:
         """A place for a call that the box is to make. NotFound for unknown things, InvalidInput for `to`."""
         async with self._turn, UnitOfWork(self._app, request.organization_id) as uow:
             await uow.lock(LOCK)
             organization = await organization_of(uow)
-            region = region_of(organization.timezone)
-            to = normalised(request.to, region)
+            to = normalised(request.to, region_of(organization.timezone))
             if not dialable(to):
                 raise InvalidInput("This is not a telephone number.", field="to")
             route = await outbound_route(uow, organization, request)
             await _check_limits(uow, route)
+            agent = await published_agent(uow, route.agent_id)
+            if agent is None:
+                raise InvalidInput("The agent has no published version.", field="agent_id")
             shown = route.number.number if route.number else ""
             leg = _Leg(direction="outbound", caller=shown, called=to)
-            dial = Dial.model_validate({"trunk": route.trunk.id, "to": to, "from": shown})
-            return (await self._place(uow, route, leg, now)).model_copy(update={"dial": dial})
+            call_id = await _take_place(uow, route, agent, leg, now)
+        dial = Dial.model_validate({"trunk": route.trunk.id, "to": to, "from": shown})
+        return self._admission(call_id, route, agent, leg, now).model_copy(update={"dial": dial})
 
-    async def _organization_of_trunk(self, trunk_id: UUID) -> UUID:
+    async def _home_of(self, trunk_id: UUID) -> _Home:
+        """Whose trunk it is and in which country. Remembered for a while: a trunk never changes its owner."""
+        known = self._homes.get(trunk_id)
+        if known is not None and known.good_until > time.monotonic():
+            return known
         async with UnitOfWork(self._router, None) as uow:
-            found = await uow.session.scalar(select(Trunk.organization_id).where(Trunk.id == trunk_id))
-        if found is None:
+            row = (
+                await uow.session.execute(
+                    select(Organization.id, Organization.timezone)
+                    .join(Trunk, Trunk.organization_id == Organization.id)
+                    .where(Trunk.id == trunk_id)
+                )
+            ).one_or_none()
+        if row is None:
             raise AdmissionRefused("The trunk is not known.", sip_status=403, code="unknown_trunk")
-        return found
+        if len(self._homes) >= _HOMES_KEPT:
+            self._homes.clear()
+        home = _Home(row.id, region_of(row.timezone), time.monotonic() + _HOME_SECONDS)
+        self._homes[trunk_id] = home
+        return home
 
-    async def _place(self, uow: UnitOfWork, route: Route, leg: _Leg, now: datetime) -> Admission:
-        call_id = uuid7()
-        room = f"call-{call_id}"
-        uow.session.add(
-            tables.Call(
-                id=call_id,
-                organization_id=route.organization.id,
-                agent_version_id=route.version_id,
-                number_id=route.number.id if route.number else None,
-                trunk_id=route.trunk.id,
-                direction=leg.direction,
-                sip_call_id=leg.sip_call_id,
-                gateway_channel=leg.gateway_channel,
-                room_name=room,
-                caller=leg.caller,
-                caller_name=leg.caller_name,
-                called=leg.called,
-                status="admitted",
-                attempt=1,
-                created_at=now,
-                last_news_at=now,
-            )
-        )
-        await uow.session.flush()
-        snapshot = route.snapshot
+    def _admission(
+        self, call_id: UUID, route: Route, agent: PublishedAgent, leg: _Leg, now: datetime
+    ) -> Admission:
+        room = room_of(call_id)
+        limits, escalation = agent.snapshot.limits, agent.snapshot.escalation
         metadata = DispatchMetadata(
             call_id=call_id,
             organization_id=route.organization.id,
@@ -167,19 +190,18 @@ class Admissions:
             organization_id=route.organization.id,
             room_name=room,
             participant_identity=f"sip-{call_id}",
-            participant_token=self._ticket(call_id, room, route, leg),
+            participant_token=self._ticket(call_id, room, route, leg, limits.max_duration_seconds),
             agent_name=self._settings.worker.agent_name,
             dispatch_metadata=metadata.encode(),
             limits=AdmissionLimits(
-                max_duration_seconds=snapshot.limits.max_duration_seconds,
-                ring_timeout_seconds=RING_TIMEOUT_SECONDS,
+                max_duration_seconds=limits.max_duration_seconds, ring_timeout_seconds=RING_TIMEOUT_SECONDS
             ),
-            language=snapshot.language,
-            escalation=AdmissionEscalation(target=snapshot.escalation.target),
+            language=agent.snapshot.language,
+            escalation=AdmissionEscalation(target=escalation.target),
             overflow=route.number.overflow if route.number else None,
         )
 
-    def _ticket(self, call_id: UUID, room: str, route: Route, leg: _Leg) -> str:
+    def _ticket(self, call_id: UUID, room: str, route: Route, leg: _Leg, max_seconds: int) -> str:
         """The SIP participant's LiveKit token: this room alone, attributes as livekit-sip names them."""
         rooms = self._settings.rooms
         inbound = leg.direction == "inbound"
@@ -202,10 +224,7 @@ class Admissions:
             can_publish_data=True,
             can_update_own_metadata=True,
         )
-        lifetime = (
-            timedelta(seconds=route.snapshot.limits.max_duration_seconds + RING_TIMEOUT_SECONDS)
-            + _TICKET_SLACK
-        )
+        lifetime = timedelta(seconds=max_seconds + RING_TIMEOUT_SECONDS) + _TICKET_SLACK
         token = (
             api.AccessToken(rooms.api_key, rooms.api_secret.reveal())
             .with_identity(f"sip-{call_id}")
@@ -217,27 +236,58 @@ class Admissions:
         return token.to_jwt()
 
 
+def room_of(call_id: UUID) -> str:
+    """The name of the call's room."""
+    return f"call-{call_id}"
+
+
+async def _take_place(uow: UnitOfWork, route: Route, agent: PublishedAgent, leg: _Leg, now: datetime) -> UUID:
+    call_id = uuid7()
+    await uow.session.execute(
+        insert(tables.Call).values(
+            id=call_id,
+            organization_id=route.organization.id,
+            agent_version_id=agent.version_id,
+            number_id=route.number.id if route.number else None,
+            trunk_id=route.trunk.id,
+            direction=leg.direction,
+            sip_call_id=leg.sip_call_id,
+            gateway_channel=leg.gateway_channel,
+            room_name=room_of(call_id),
+            caller=leg.caller,
+            caller_name=leg.caller_name,
+            called=leg.called,
+            status="admitted",
+            attempt=1,
+            created_at=now,
+            last_news_at=now,
+        )
+    )
+    return call_id
+
+
 async def _check_limits(uow: UnitOfWork, route: Route) -> None:
     """Counts the places taken, under the admission lock. AdmissionRefused when one is at its limit."""
-    overflow = route.number.overflow if route.number else None
-    in_progress = tables.Call.ended_at.is_(None)
-    box_calls = await uow.session.scalar(text("SELECT box_calls_in_progress()")) or 0
-    capacity = await uow.session.scalar(select(Box.capacity)) or 0
-    if box_calls >= capacity:
-        raise refused_full(overflow, "The box")
-    number_id = route.number.id if route.number else None
+    number, trunk = route.number, route.trunk
+    number_id = number.id if number else None
     counted = await uow.session.execute(
         select(
-            func.count(),
-            func.count().filter(tables.Call.number_id == number_id),
-            func.count().filter(tables.Call.trunk_id == route.trunk.id),
-        ).where(in_progress)
+            func.box_calls_in_progress().label("of_box"),
+            select(Box.capacity).scalar_subquery().label("capacity"),
+            func.count().label("of_organization"),
+            func.count().filter(tables.Call.number_id == number_id).label("of_number"),
+            func.count().filter(tables.Call.trunk_id == trunk.id).label("of_trunk"),
+        )
+        .select_from(tables.Call)
+        .where(tables.Call.ended_at.is_(None))
     )
-    of_organization, of_number, of_trunk = counted.one()
-    if of_organization >= route.organization.max_calls:
-        raise refused_full(overflow, "The organization")
-    number_limit = route.number.max_calls if route.number else None
-    if number_limit is not None and of_number >= number_limit:
-        raise refused_full(overflow, "The number")
-    if route.trunk.max_calls is not None and of_trunk >= route.trunk.max_calls:
-        raise refused_full(overflow, "The trunk")
+    row = counted.one()
+    number_limit = number.max_calls if number else None
+    for what, taken, limit in (
+        ("The box", row.of_box, row.capacity or 0),
+        ("The organization", row.of_organization, route.organization.max_calls),
+        ("The number", row.of_number, number_limit),
+        ("The trunk", row.of_trunk, trunk.max_calls),
+    ):
+        if limit is not None and taken >= limit:
+            raise refused_full(number.overflow if number else None, what)

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from appliance.agents.domain import AgentSnapshot
 from appliance.agents.tables import Agent, AgentVersion
-from appliance.calls.domain import AdmissionRefused, AdmissionRequest, OutboundRequest
+from appliance.calls.domain import AdmissionRefused, OutboundRequest
 from appliance.database.unit_of_work import UnitOfWork
-from appliance.errors import InvalidInput, NotFound
+from appliance.errors import NotFound
 from appliance.organizations.tables import Organization
-from appliance.telephony.numbers import candidates
 from appliance.telephony.service import opening_times
 from appliance.telephony.tables import Number, Trunk
 
 
 @dataclass(frozen=True)
 class Route:
-    """What a call is about to use: everything that admission decides upon."""
+    """What a call is about to use; the limits are counted for these."""
 
     organization: Organization
     trunk: Trunk
     number: Number | None
+    agent_id: UUID
+
+
+@dataclass(frozen=True)
+class PublishedAgent:
+    """The agent version that answers."""
+
     version_id: UUID
     snapshot: AgentSnapshot
 
@@ -38,42 +45,41 @@ async def organization_of(uow: UnitOfWork) -> Organization:
     return found
 
 
-async def _version_of(uow: UnitOfWork, agent_id: UUID) -> tuple[UUID, AgentSnapshot] | None:
+async def published_agent(uow: UnitOfWork, agent_id: UUID) -> PublishedAgent | None:
+    """The published version of an agent; None when it has none."""
     found = await uow.session.scalar(
         select(AgentVersion)
         .join(Agent, Agent.published_version_id == AgentVersion.id)
         .where(Agent.id == agent_id)
     )
-    return None if found is None else (found.id, AgentSnapshot.model_validate(found.snapshot))
+    if found is None:
+        return None
+    return PublishedAgent(found.id, AgentSnapshot.model_validate(found.snapshot))
 
 
-async def inbound_route(
-    uow: UnitOfWork, organization: Organization, request: AdmissionRequest, region: str | None
-) -> Route:
-    """AdmissionRefused (404) when the number is not of this organization, trunk and a published agent."""
-    trunk = await uow.session.get(Trunk, request.trunk_id)
-    readings = candidates(request.called, region)
-    found = {
-        row.number: row
-        for row in await uow.session.scalars(select(Number).where(Number.number.in_(readings)))
-        if row.trunk_id in (None, request.trunk_id)
-    }
-    number = next((found[reading] for reading in readings if reading in found), None)
-    if number is None or trunk is None:
+async def inbound_route(uow: UnitOfWork, trunk_id: UUID, readings: Sequence[str]) -> Route:
+    """The first reading that is a number of this organization and trunk. AdmissionRefused (404) without one.
+
+    One query: it runs under the admission lock, where thirty callers may wait.
+    """
+    reachable = and_(Number.number.in_(readings), or_(Number.trunk_id.is_(None), Number.trunk_id == trunk_id))
+    rows = await uow.session.execute(
+        select(Organization, Trunk, Number)
+        .join(Trunk, Trunk.organization_id == Organization.id)
+        .join(Number, and_(Number.organization_id == Organization.id, reachable))
+        .where(Trunk.id == trunk_id)
+    )
+    found = {row.Number.number: row for row in rows}
+    row = next((found[reading] for reading in readings if reading in found), None)
+    if row is None:
         raise AdmissionRefused("The dialled number is not in service.", sip_status=404, code="unknown_number")
-    version = await _version_of(uow, number.agent_id)
-    if version is None:
-        raise AdmissionRefused("Nobody answers this number.", sip_status=404, code="number_without_agent")
-    return Route(organization, trunk, number, *version)
+    return Route(row.Organization, row.Trunk, row.Number, row.Number.agent_id)
 
 
 async def outbound_route(uow: UnitOfWork, organization: Organization, request: OutboundRequest) -> Route:
     """What the request names, else the agent's first number and the first trunk that can call out."""
     if await uow.session.get(Agent, request.agent_id) is None:
         raise NotFound("The agent does not exist.")
-    version = await _version_of(uow, request.agent_id)
-    if version is None:
-        raise InvalidInput("The agent has no published version.", field="agent_id")
     if request.number_id is not None:
         number = await uow.session.get(Number, request.number_id)
         if number is None:
@@ -94,7 +100,7 @@ async def outbound_route(uow: UnitOfWork, organization: Organization, request: O
         )
     if trunk is None:
         raise NotFound("There is no trunk to call out by.")
-    return Route(organization, trunk, number, *version)
+    return Route(organization, trunk, number, request.agent_id)
 
 
 async def check_closed(uow: UnitOfWork, route: Route, now: datetime) -> None:

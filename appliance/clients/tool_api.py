@@ -47,6 +47,10 @@ from appliance.telephony.domain import GatewayConfiguration
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _ATTEMPT_SECONDS = 3.0
+_CONNECT_SECONDS = 2.0
+_ADMISSION_SECONDS = 8.0
+"""Longer than the API's own limit of a request: who gives up first must be the side that can give the place
+back, and a caller hears ringing meanwhile."""
 _BY_STATUS: dict[int, type[TrunklineError]] = {
     401: NotAllowed,
     403: NotAllowed,
@@ -102,7 +106,7 @@ class ToolApiClient:
         self._timeout_seconds = timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=url,
-            timeout=httpx.Timeout(min(timeout_seconds, _ATTEMPT_SECONDS), connect=1.0),
+            timeout=httpx.Timeout(timeout_seconds, connect=1.0),
             limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
             trust_env=False,
             # Reading the system's certificates blocks the loop, and plain HTTP on loopback needs none.
@@ -142,7 +146,7 @@ class ToolApiClient:
             request,
             token="service",  # noqa: S106 - which token, not the token
             repeat=False,
-            timeout_seconds=timeout_seconds,
+            timeout_seconds=timeout_seconds or max(self._timeout_seconds, _ADMISSION_SECONDS),
         )
         return _read(Admission, answer)
 
@@ -154,7 +158,7 @@ class ToolApiClient:
             request,
             token="service",  # noqa: S106
             repeat=False,
-            timeout_seconds=timeout_seconds,
+            timeout_seconds=timeout_seconds or max(self._timeout_seconds, _ADMISSION_SECONDS),
         )
         return _read(Admission, answer)
 
@@ -255,7 +259,7 @@ class ToolApiClient:
         try:
             async with asyncio.timeout(limit_seconds):
                 if not repeat:
-                    return await self._once(method, path, headers, content)
+                    return await self._once(method, path, headers, content, limit_seconds)
                 async for attempt in AsyncRetrying(
                     retry=retry_if_exception_type(Unavailable),
                     wait=wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
@@ -263,7 +267,7 @@ class ToolApiClient:
                 ):
                     with attempt:
                         try:
-                            return await self._once(method, path, headers, content)
+                            return await self._once(method, path, headers, content, _ATTEMPT_SECONDS)
                         except Unavailable as error:
                             last = error
                             raise
@@ -272,10 +276,11 @@ class ToolApiClient:
         raise AssertionError("the repetition ends by an answer or an error")
 
     async def _once(
-        self, method: str, path: str, headers: dict[str, str], content: str | None
+        self, method: str, path: str, headers: dict[str, str], content: str | None, seconds: float
     ) -> httpx.Response:
+        limits = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
         try:
-            answer = await self._http.request(method, path, headers=headers, content=content)
+            answer = await self._http.request(method, path, headers=headers, content=content, timeout=limits)
         except httpx.TimeoutException as error:
             raise Unavailable("The tool API did not answer in time.") from error
         except httpx.HTTPError as error:
