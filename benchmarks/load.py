@@ -22,7 +22,9 @@ from provisioning.lite.cache import cache_directory
 
 _NUMBER = "4930555010"
 _STAGGER_SECONDS = 0.7
-_RATE_HZ = 8000
+_RATE_HZ = 16_000
+"""Of G.722: as PBX and telephones of one house speak to each other."""
+_RECORDED_RATE_HZ = 8000
 _WANTED_SECONDS = (1.2, 4.0)
 _MOST_RECORDINGS = 12
 
@@ -46,7 +48,7 @@ def recorded_speech() -> list[Path]:
     """People's recorded sentences (Debian's asterisk-core-sounds) of fitting length, if there are any."""
     found: list[Path] = []
     for path in sorted((cache_directory() / "sounds").rglob("*.wav")):
-        seconds = path.stat().st_size / (2 * _RATE_HZ)
+        seconds = path.stat().st_size / (2 * _RECORDED_RATE_HZ)
         if _WANTED_SECONDS[0] <= seconds <= _WANTED_SECONDS[1] and path.parent.name.startswith("en"):
             found.append(path)
     step = max(1, len(found) // _MOST_RECORDINGS)
@@ -74,7 +76,7 @@ async def callers(
         try:
             async with SipCaller(user=f"{300 + index}") as caller:
                 uri = f"sip:{_NUMBER}@127.0.0.1:{box.ports['asterisk']}"
-                leg = await caller.call(uri, codec="ulaw")
+                leg = await caller.call(uri, codec="g722")
                 await leg.answered(60)
                 result.answer_ms = (leg.answered_ns - leg.invited_ns) / 1e6
                 call_id = (await records.found(leg.call_id))["id"]

@@ -10,12 +10,12 @@ from typing import Protocol
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 _TIMES = (
     "ten o'clock",
-    "two o'clock",
     "eleven o'clock",
     "three o'clock",
     "nine o'clock",
     "twelve o'clock",
     "four o'clock",
+    "two o'clock",
     "one o'clock",
 )
 _NAMES = ("John Smith", "Mary Miller", "Peter Brown", "Anna Taylor", "David Wilson", "Sarah Green")
@@ -46,6 +46,7 @@ class BookingCaller:
     _said: list[str] = field(default_factory=list[str])
     _confused: int = 0
     _wrong: str = ""
+    _wanted_time: str = ""
     _objected: list[str] = field(default_factory=list[str])
 
     def reply(self, agent_text: str) -> str | None:
@@ -87,7 +88,12 @@ class BookingCaller:
         if _has(text, r"put you through|take a message|to a person"):
             return "no"
         if _has(text, r"should i change|shall i change"):
-            return f"the {self._wrong}" if self._wrong else "nothing"
+            again = {
+                "day": f"on {self.day}",
+                "time": f"at {self._wanted_time}",
+                "name": f"my name is {self.name.lower()}",
+            }
+            return again.get(self._wrong, "no")
         if _has(text, _CONFIRM) and (line := self._check(text)):
             return line
         if not refused:
@@ -106,8 +112,14 @@ class BookingCaller:
 
     def _check(self, text: str) -> str | None:
         """Objects once to each thing that the agent got wrong."""
-        for what, wanted in (("day", self.day), ("name", self.name.split()[-1].lower())):
-            if wanted not in text and what not in self._objected:
+        times = offered_times(text)
+        right = {
+            "day": self.day in text,
+            "time": not times or not self._wanted_time or self._wanted_time in times,
+            "name": self.name.split()[-1].lower() in text,
+        }
+        for what, is_right in right.items():
+            if not is_right and what not in self._objected:
                 self._objected.append(what)
                 self._wrong = what
                 return "no"
@@ -117,11 +129,12 @@ class BookingCaller:
         asks_for_day = _has(text, r"(which|what|another) (day|date)")
         if asks_for_day and not refused:
             return f"on {self.day}"
-        line = f"at {self.time}"
-        if line not in self._said:
-            return line
-        offered = [f"at {spoken}" for spoken in offered_times(text)]
-        return next((other for other in offered if other not in self._said), line)
+        wanted = self.time
+        if f"at {wanted}" in self._said:
+            offered = [spoken for spoken in offered_times(text) if f"at {spoken}" not in self._said]
+            wanted = offered[0] if offered else wanted
+        self._wanted_time = wanted
+        return f"at {wanted}"
 
     def _by_order(self) -> str:
         order = (

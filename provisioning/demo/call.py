@@ -48,7 +48,7 @@ class DemoCall:
         """The call's part of the report. Unavailable, CallFailed when it could not be held."""
         async with SipCaller(user=f"{200 + self.index}", display="Demo caller") as caller:
             uri = f"sip:4930555010@127.0.0.1:{self.box.ports['asterisk']}"
-            leg = await caller.call(uri, codec="alaw")
+            leg = await caller.call(uri, codec="g722")
             await leg.answered(_ANSWER_SECONDS)
             self.rang_ns = leg.ringing_ns or leg.answered_ns
             call_id: UUID = (await self.records.found(leg.call_id))["id"]

@@ -56,11 +56,18 @@ def test_a_wrong_day_or_name_is_objected_to_once() -> None:
     persona = caller()
     wrong = "Tuesday at ten o'clock, for Mary Miller. Is that right?"
     assert persona.reply(wrong) == "no"
-    assert persona.reply("What should I change, the day, the time or the name?") == "the day"
-    assert persona.reply("Which day would you like?") == "on thursday"
+    assert persona.reply("What should I change, the day, the time or the name?") == "on thursday"
     assert persona.reply("Thursday at ten o'clock, for Mary Miller. Is that right?") == "no"
-    assert persona.reply("What should I change, the day, the time or the name?") == "the name"
+    assert persona.reply("What should I change, the day, the time or the name?") == "my name is john smith"
     assert persona.reply("Thursday at ten o'clock, for Mary Miller. Is that right?") == "yes please"
+
+
+def test_a_wrong_time_is_objected_to() -> None:
+    persona = caller()
+    assert persona.reply("Which time would you like?") == "at ten o'clock"
+    assert persona.reply("Thursday at two o'clock, for John Smith. Is that right?") == "no"
+    assert persona.reply("What should I change, the day, the time or the name?") == "at ten o'clock"
+    assert persona.reply("Thursday at ten o'clock, for John Smith. Is that right?") == "yes please"
 
 
 def test_without_the_agents_words_it_goes_on_in_order() -> None:
