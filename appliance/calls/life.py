@@ -105,7 +105,8 @@ async def ended(uow: UnitOfWork, call_id: UUID, report: Ended, now: datetime) ->
     call.quality = {leg: quality.model_dump(mode="json") for leg, quality in report.quality.items()}
     if call.finished_at is None:
         call.ended_by = report.hangup_party
-        call.outcome = None if call.answered_at is not None else _unanswered_outcome(report)
+        # Stays when no worker lives to report; a report that still comes replaces it.
+        call.outcome = _outcome_without_worker(report)
     record_event(
         uow, call, report.at, "ended", {"party": report.hangup_party, "q850_cause": report.q850_cause}
     )
@@ -162,7 +163,7 @@ async def release_stale(router: AsyncEngine, app: AsyncEngine, now: datetime) ->
     return released
 
 
-def _unanswered_outcome(report: Ended) -> Outcome:
+def _outcome_without_worker(report: Ended) -> Outcome:
     return "caller_hung_up" if report.hangup_party == "caller" else "failed"
 
 

@@ -121,15 +121,21 @@ async def test_the_row_is_whole_whatever_the_order(
 async def test_a_late_report_comes_with_the_service_token(service: ToolApiClient, own: World) -> None:
     admission = await service.admit(own.request())
     await service.ended(admission.call_id, AN_END)
-    assert own.call(admission.call_id).outcome is None
+    assert own.call(admission.call_id).outcome == "caller_hung_up"
     await service.finish(admission.call_id, A_FINISH)
-    assert own.call(admission.call_id).outcome == "booked"
+    row = own.call(admission.call_id)
+    assert (row.outcome, row.ended_by) == ("booked", "agent")
 
 
-async def test_a_call_that_was_never_answered_has_an_outcome(service: ToolApiClient, own: World) -> None:
+@pytest.mark.parametrize("answered_at", [None, at(2)])
+async def test_a_call_without_a_workers_report_has_an_outcome(
+    service: ToolApiClient, own: World, answered_at: datetime | None
+) -> None:
     for party, outcome in (("caller", "caller_hung_up"), ("gateway", "failed")):
         admission = await service.admit(own.request())
-        ended = Ended.model_validate({"at": at(5), "hangup_party": party, "q850_cause": 127})
+        ended = Ended.model_validate(
+            {"at": at(5), "hangup_party": party, "q850_cause": 127, "answered_at": answered_at}
+        )
         await service.ended(admission.call_id, ended)
         assert own.call(admission.call_id).outcome == outcome
 
