@@ -4,7 +4,7 @@ lost room, deleted at the end."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 _RETRY_SECONDS: Final = 0.5
 _DELETE_ATTEMPTS: Final = 3
+_NOBODY_CAME_SECONDS: Final = 4.0
+"""A worker that has a process ready joins in less than one."""
 
 
 class AgentSide:
@@ -81,16 +83,29 @@ class AgentSide:
         if self._leg is not None:
             await self._leg.send_dtmf(digit)
 
-    async def next_agent(self, *, rejoin: bool) -> None:
-        """Calls the next agent, and joins the room anew if it was lost."""
+    async def next_agent(self, *, rejoin: bool, joined: Callable[[], None]) -> None:
+        """Calls agents until it is cancelled; joins the room anew first if it was lost (and says `joined`).
+
+        LiveKit forgets a dispatch for which no worker is registered at that moment, so a call that finds
+        nobody is repeated: the worker may be starting again.
+        """
+        called = False
         while True:
             try:
-                await self._next_agent(rejoin=rejoin)
+                if not called or not self._has_agents():
+                    await self._next_agent(rejoin=rejoin)
+                    called = True
+                    if rejoin:
+                        joined()
+                    rejoin = False
             except TrunklineError as error:
                 log.warning("the next agent could not be called", reason=error.code)
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
-                return
+                await asyncio.sleep(_NOBODY_CAME_SECONDS)
+
+    def _has_agents(self) -> bool:
+        return self._leg is not None and self._leg.has_agents()
 
     async def _next_agent(self, *, rejoin: bool) -> None:
         if rejoin:

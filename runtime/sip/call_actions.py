@@ -232,8 +232,7 @@ class CallActions:
 
     async def _begin(self) -> None:
         self._speaker.let_go()
-        if self._recovery is not None:
-            self._recovery.cancel()
+        self._stop_recovery()
         if self._began:
             return
         self._began = True
@@ -267,16 +266,17 @@ class CallActions:
             self._speaker.reassure(key, language, first=self._connect_caller)
 
     def _redispatch(self, *, rejoin: bool) -> None:
-        if self._recovery is not None:
-            self._recovery.cancel()
+        self._stop_recovery()
         self.media.connect_agent(None)
         self._tell("agent_lost")
-        self._recovery = self._spawn(self._recover(rejoin=rejoin))
+        self._recovery = self._spawn(
+            self._the_room.next_agent(rejoin=rejoin, joined=lambda: self._post(Simple.ROOM_JOINED))
+        )
 
-    async def _recover(self, *, rejoin: bool) -> None:
-        await self._the_room.next_agent(rejoin=rejoin)
-        if rejoin:
-            self._post(Simple.ROOM_JOINED)
+    def _stop_recovery(self) -> None:
+        if self._recovery is not None:
+            self._recovery.cancel()
+            self._recovery = None
 
     def _hold(self, *, held: bool) -> None:
         self.media.held = held
@@ -304,6 +304,7 @@ class CallActions:
 
     async def _join(self) -> None:
         if await self._desk.join():
+            self._stop_recovery()
             self._speaker.stop()
             self.media.held = False
             self._spawn(self._leave_room_later())

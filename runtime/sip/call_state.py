@@ -93,8 +93,11 @@ def deadline_seconds(state: CallState, limits: Limits) -> float | None:
             return limits.ring
         case Phase.PREPARING:
             return limits.ring if state.is_outbound and not state.caller_up else limits.agent_ready
-        case Phase.ANSWERING | Phase.RECOVERING:
+        case Phase.ANSWERING:
             return limits.agent_ready
+        case Phase.RECOVERING:
+            # A worker that was killed needs longer to start again than one that is there needs to join.
+            return limits.agent_ready * 3
         case Phase.CONSULTING:
             return limits.consult
         case Phase.CLOSING:
@@ -295,8 +298,9 @@ def _target_answered(state: CallState) -> Step:
 def _target_failed(state: CallState) -> Step:
     if state.phase is not Phase.CONSULTING:
         return state, ()
-    if state.agent_asked and state.agent_ready and state.room_up:
-        return replace(state, phase=Phase.TALKING), (Do.GIVE_BACK,)
+    if state.agent_ready and state.room_up:
+        # Also when it came while the human was called in its stead.
+        return replace(state, phase=Phase.TALKING), (Do.GIVE_BACK, Do.BEGIN)
     if state.agent_asked and state.room_up and state.media_up and state.losses + 1 < state.max_losses:
         # The agent was lost while the human's telephone rang.
         state = replace(state, phase=Phase.RECOVERING, losses=state.losses + 1)

@@ -161,6 +161,14 @@ class RoomLeg:
             self._finished = True
             self._handlers.agent_finished()
 
+    def has_agents(self) -> bool:
+        """Whether an agent that counts is in the room, ready or not."""
+        return any(
+            participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+            and participant.identity not in self._dismissed
+            for participant in self._room.remote_participants.values()
+        )
+
     def dismiss_agents(self) -> list[str]:
         """The next agent that is ready is the call's; returns the identities of those to take out."""
         present = [

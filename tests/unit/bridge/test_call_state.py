@@ -157,7 +157,14 @@ def test_a_failed_transfer_gives_the_caller_back() -> None:
     state, done = run(inbound(), *TALKING, TransferAsked("201"))
     assert done[-1] == Consult("201")
     state, done = run(state, Simple.TARGET_FAILED)
-    assert (state.phase, done) == (Phase.TALKING, [Do.GIVE_BACK])
+    assert (state.phase, done) == (Phase.TALKING, [Do.GIVE_BACK, Do.BEGIN])
+
+
+def test_an_agent_that_comes_while_a_human_is_called_in_its_stead_takes_the_call() -> None:
+    state, _ = run(inbound(max_losses=1), *TALKING, Simple.AGENT_LOST)
+    assert state.phase is Phase.CONSULTING
+    state, done = run(state, Simple.AGENT_READY, Simple.TARGET_FAILED)
+    assert (state.phase, done) == (Phase.TALKING, [Do.GIVE_BACK, Do.BEGIN])
 
 
 def test_an_agent_lost_while_the_human_is_called_is_replaced_when_the_human_does_not_answer() -> None:
