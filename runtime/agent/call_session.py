@@ -22,22 +22,19 @@ from runtime.agent.conversation import Conversation, Engine, Engines, TurnModels
 from runtime.agent.ear import Ear
 from runtime.agent.ending import Ending
 from runtime.agent.finish import deliver_finish
-from runtime.agent.keypad import Keypad, as_words
-from runtime.agent.patience import Patience
+from runtime.agent.keypad import as_words
 from runtime.agent.phrases import FIRST, FIRST_OF_A_LATER_WORKER, LATER, PhraseKey, Phrases
 from runtime.agent.prompts import system_prompt
+from runtime.agent.pulse import Pulse
 from runtime.agent.recorder import CallRecorder
 from runtime.agent.room_link import RoomLink
-from runtime.agent.silence import SilenceTimer
 from runtime.agent.speaker import Speaker
 from runtime.agent.tools import CallTools
 from runtime.agent.turn_reports import TurnReports
 from runtime.agent.turns import TurnLog
-from runtime.agent.watchdog import CallWatchdog
 
 _log = structlog.get_logger(__name__)
 
-_TICK_SECONDS = 0.1
 _PREPARE_SECONDS = 3.0
 _TOOLS_SECONDS = 3.0
 
@@ -71,16 +68,12 @@ class CallSession:
         self._ear = Ear(self._recorder)
         self._log = TurnLog()
         self._reports = TurnReports(self._api, metadata.call_id, self._log)
-        self._keypad = Keypad()
-        self._patience = Patience()
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered_at: float | None = None
-        self._held = False
         self._closed = False
         # Known when the context is there:
         self._context: CallContext | None = None
-        self._silence: SilenceTimer | None = None
-        self._watchdog: CallWatchdog | None = None
+        self._pulse: Pulse | None = None
         self._phrases: Phrases | None = None
         self._tools: CallTools | None = None
         self._conversation: Conversation | None = None
@@ -109,7 +102,8 @@ class CallSession:
         assert self._conversation is not None
         await self._conversation.start()
         self._own(self._phrases.prepare(LATER, timeout_seconds=60.0), "phrases")
-        self._own(self._tick(), "tick")
+        assert self._pulse is not None
+        self._own(self._pulse.run(), "pulse")
         self._own(self._reports.run(), "turn-reports")
         self._link.scan()
         await self._link.say_state("ready")
@@ -142,11 +136,7 @@ class CallSession:
         snapshot = context.snapshot
         self._context = context
         self._log.continue_from(context.next_turn_index)
-        self._silence = SilenceTimer(
-            prompt_after_seconds=snapshot.silence.prompt_after_seconds,
-            end_after_seconds=snapshot.silence.end_after_seconds,
-        )
-        self._watchdog = CallWatchdog(snapshot.limits.max_duration_seconds)
+        self._pulse = Pulse(snapshot, self)
         self._phrases = Phrases(self._engines.voice, snapshot, self._settings.sentences_dir)
         self._tools = CallTools(
             self._api,
@@ -177,6 +167,7 @@ class CallSession:
             self._link,
             self._tools,
             note=self._announced,
+            began=self._pulse.stop,
             leave=self._leave,
         )
 
@@ -190,14 +181,11 @@ class CallSession:
             self._own(self._open_call(), "open-call")
 
     def caller_held(self, on: bool) -> None:
-        self._held = on
-        now = time.monotonic()
         self._speaker.hold(on)
         self._ear.hold(on)
         self._recorder.hold(on)
-        if self._silence is not None:
-            (self._silence.begin if on else self._silence.end)("held", now)
-        self._patience.audible(on, now)
+        if self._pulse is not None:
+            self._pulse.held(on)
         _log.info("held" if on else "resumed")
 
     def caller_left(self) -> None:
@@ -214,28 +202,22 @@ class CallSession:
         self._ear.listen(track)
 
     def key_pressed(self, key: str) -> None:
-        now = time.monotonic()
-        if self._keypad.press(key, now) and self._silence is not None:
-            self._silence.word(now)
+        if self._pulse is not None:
+            self._pulse.key_pressed(key)
 
     # What the conversation tells
 
     def word_heard(self) -> None:
-        if self._silence is not None:
-            self._silence.word(time.monotonic())
+        if self._pulse is not None:
+            self._pulse.word_heard()
 
     def caller_speaking(self, on: bool) -> None:
-        if self._silence is not None:
-            (self._silence.begin if on else self._silence.end)("caller", time.monotonic())
+        if self._pulse is not None:
+            self._pulse.caller_speaking(on)
 
     def answer_owed(self, on: bool) -> None:
-        now = time.monotonic()
-        if on:
-            self._patience.owe(now)
-        else:
-            self._patience.settle()
-        if self._silence is not None:
-            (self._silence.begin if on else self._silence.end)("answering", now)
+        if self._pulse is not None:
+            self._pulse.answer_owed(on)
 
     def engine_failed(self, engine: Engine) -> None:
         if self._ending is not None:
@@ -248,19 +230,44 @@ class CallSession:
         return self._recorder.position_ms(time.monotonic() - (time.time() - epoch_seconds))
 
     def _audible(self, on: bool, at: float) -> None:
-        self._patience.audible(on, at)
         if on:
             self._log.mark("first_audio_out", time.time() + max(at - time.monotonic(), 0.0))
-        if self._silence is not None:
-            (self._silence.begin if on else self._silence.end)("agent", at)
+        if self._pulse is not None:
+            self._pulse.agent_audible(on, at)
+
+    # What is due
+
+    def answer_is_slow(self) -> None:
+        if self._phrases is not None and (pcm := self._phrases.audio("one_moment")):
+            self._speaker.announce(pcm)
+
+    def answer_is_lost(self) -> None:
+        self.engine_failed("llm")
+
+    def caller_is_silent(self) -> None:
+        self._say("still_there")
+
+    def caller_stays_silent(self) -> None:
+        if self._ending is not None:
+            self._ending.begin_silence()
+
+    def time_is_short(self) -> None:
+        self._say("time_warning")
+
+    def time_is_over(self) -> None:
+        if self._ending is not None:
+            self._ending.begin_time_over()
+
+    def keys_entered(self, keys: str) -> None:
+        self._own(self._take_keys(keys), "keys")
 
     # What is done
 
     async def _open_call(self) -> None:
         assert self._conversation is not None
         assert self._phrases is not None
-        assert self._silence is not None
         assert self._context is not None
+        assert self._pulse is not None
         if self._attempt > 1:
             if self._context.conversation and self._context.conversation[-1].role == "caller":
                 self._conversation.answer()
@@ -271,54 +278,7 @@ class CallSession:
         else:
             self._say("consent", interruptible=False)
             self._say("greeting")
-        self._silence.start(time.monotonic())
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            if self._answered_at is None or self._ending is None or self._ending.begun:
-                continue
-            now = time.monotonic()
-            self._look_at_time(now - self._answered_at)
-            if not self._held:
-                self._look_at_patience(now)
-                self._look_at_silence(now)
-                if (keys := self._keypad.due(now)) is not None:
-                    self._own(self._take_keys(keys), "keys")
-
-    def _look_at_time(self, elapsed_seconds: float) -> None:
-        assert self._watchdog is not None
-        assert self._ending is not None
-        match self._watchdog.due(elapsed_seconds):
-            case "warn":
-                self._say("time_warning")
-            case "over":
-                self._ending.begin_time_over()
-            case None:
-                pass
-
-    def _look_at_patience(self, now: float) -> None:
-        assert self._ending is not None
-        assert self._phrases is not None
-        match self._patience.due(now):
-            case "filler":
-                if pcm := self._phrases.audio("one_moment"):
-                    self._speaker.announce(pcm)
-            case "give_up":
-                self._ending.begin_failed("llm")
-            case None:
-                pass
-
-    def _look_at_silence(self, now: float) -> None:
-        assert self._silence is not None
-        assert self._ending is not None
-        match self._silence.due(now):
-            case "prompt":
-                self._say("still_there")
-            case "end":
-                self._ending.begin_silence()
-            case None:
-                pass
+        self._pulse.start()
 
     def _say(self, key: PhraseKey, *, interruptible: bool = True) -> None:
         assert self._conversation is not None

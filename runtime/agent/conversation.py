@@ -100,16 +100,17 @@ class Conversation:
         for utterance in context.conversation:
             role: Literal["user", "assistant"] = "user" if utterance.role == "caller" else "assistant"
             chat.add_message(role=role, content=utterance.text)
+        self._recogniser = RemoteSTT(
+            engines.recogniser,
+            language=snapshot.language,
+            phrases=snapshot.phrases,
+            agent_audible=lambda: speaker.audible,
+            on_final=self._final_result,
+        )
         self._agent = Agent(instructions=prompt, chat_ctx=chat, tools=tools)
         taking = snapshot.turn_taking
         self._session: AgentSession[Any] = AgentSession(
-            stt=RemoteSTT(
-                engines.recogniser,
-                language=snapshot.language,
-                phrases=snapshot.phrases,
-                agent_audible=lambda: speaker.audible,
-                on_final=self._final_result,
-            ),
+            stt=self._recogniser,
             llm=RemoteLLM(
                 engines.language,
                 model=engines.language_model,
@@ -203,7 +204,9 @@ class Conversation:
         speaking = event.new_state == "speaking"
         if speaking:
             self._committed = False
+            self._recogniser.speech_heard()
         elif event.old_state == "speaking":
+            self._recogniser.pause_heard()
             self._log.mark("vad_end", time.time(), speculative=True)
         self._listener.caller_speaking(speaking)
 

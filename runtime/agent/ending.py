@@ -28,7 +28,7 @@ _PLAYOUT_SECONDS = 20.0
 
 
 class Ending:
-    """`note` is told what the caller hears, `leave` ends the job."""
+    """`note` is told what the caller hears, `began` that the end has begun; `leave` ends the job."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class Ending:
         tools: CallTools,
         *,
         note: Callable[[str], None],
+        began: Callable[[], None],
         leave: Callable[[str], None],
     ) -> None:
         self._target = escalation_target
@@ -51,6 +52,7 @@ class Ending:
         self._link = link
         self._tools = tools
         self._note = note
+        self._began = began
         self._leave = leave
         self._task: asyncio.Task[None] | None = None
         self._outcome: Outcome | None = None
@@ -116,6 +118,7 @@ class Ending:
             ending.close()
             return
         self._outcome = outcome
+        self._began()
         self._task = asyncio.create_task(self._run(ending), name=f"ending-{outcome}")
 
     async def _run(self, ending: Any) -> None:

@@ -54,6 +54,17 @@ class RemoteSTT(stt.STT[Any]):
         self.phrases = phrases
         self.agent_audible = agent_audible
         self.on_final = on_final
+        self._current: _Stream | None = None
+
+    def pause_heard(self) -> None:
+        """The caller has fallen silent: what was said is recognised while the end of the turn is decided."""
+        if self._current is not None:
+            self._current.flush_early()
+
+    def speech_heard(self) -> None:
+        """The caller speaks (again)."""
+        if self._current is not None:
+            self._current.flushed_early = False
 
     @property
     @override
@@ -82,7 +93,8 @@ class RemoteSTT(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
-        return _Stream(self, conn_options)
+        self._current = _Stream(self, conn_options)
+        return self._current
 
 
 class _Stream(stt.RecognizeStream):
@@ -91,6 +103,20 @@ class _Stream(stt.RecognizeStream):
         self._parent = parent
         self._flushes = 0
         """Flushes whose final result is still to come."""
+        self.flushed_early = False
+        """What the caller has said so far has been flushed already."""
+
+    def flush_early(self) -> None:
+        if not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
+            super().flush()
+            self.flushed_early = True
+
+    @override
+    def flush(self) -> None:
+        if self.flushed_early:
+            self.flushed_early = False  # only silence has come since
+        else:
+            super().flush()
 
     @override
     async def _run(self) -> None:

@@ -33,7 +33,7 @@ _FRAME = RATE_HZ // 50
 _LOUD = 200.0
 
 
-def spoken(text: str, *, voice: str = "en-us", speed: int = 150) -> np.ndarray:
+def spoken(text: str, *, voice: str = "en-us+m3", speed: int = 150) -> np.ndarray:
     """espeak-ng's rendering of a text, 16 kHz mono."""
     wav = subprocess.run(
         ["espeak-ng", "-v", voice, "-s", str(speed), "--stdout", text], check=True, capture_output=True
