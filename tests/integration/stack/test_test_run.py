@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -32,6 +35,13 @@ def folder() -> Iterator[Path]:
     above.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sample-", dir=above) as folder:
         yield Path(folder)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _run(folder: Path, source: str, *arguments: str) -> tuple[int, list[str]]:
@@ -88,5 +98,38 @@ def test_servers_that_a_test_forgot_are_ended(folder: Path) -> None:
     )
     code, _ = _run(folder, source)
     assert code == 0
-    state = Path(f"/proc/{(folder / 'pid').read_text()}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    assert not _alive(int((folder / "pid").read_text()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_every_server(folder: Path, number: signal.Signals) -> None:
+    (folder / "test_sample.py").write_text(
+        "import pathlib, subprocess, time\n"
+        "def test_waits():\n"
+        "    process = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "    fresh = pathlib.Path(__file__).with_name('fresh')\n"
+        "    fresh.write_text(str(process.pid))\n"
+        "    fresh.rename(fresh.with_name('pid'))\n"
+        "    time.sleep(600)\n"
+    )
+    driver = subprocess.Popen(
+        [sys.executable, "-m", "tests.run", str(folder / "test_sample.py")],
+        cwd=REPOSITORY,
+        env={**os.environ, "TRUNKLINE_TEST_RESULTS": str(folder / "results")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "pid").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        driver.send_signal(number)
+        output, _ = driver.communicate(timeout=150)
+    finally:
+        driver.kill()
+        driver.wait()
+    assert driver.returncode == 130
+    assert output.splitlines()[-1] == "Interrupted; every server has been stopped."
+    assert not _alive(int((folder / "pid").read_text()))

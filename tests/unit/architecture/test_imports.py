@@ -114,7 +114,7 @@ def test_what_is_imported_is_declared() -> None:
             for name in _imports(file):
                 known = name in sys.stdlib_module_names or name in (*PACKAGES, "tests", "benchmarks")
                 path = file.relative_to(REPOSITORY)
-                if known or name in GPU_LIBRARIES or _may_be_heavy(path):
+                if known or name in GPU_LIBRARIES or (package == "models" and _may_be_heavy(path)):
                     continue
                 providers = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
                 if not providers & declared:
