@@ -1,7 +1,8 @@
 """The client of the tool API (Contract 1): one method for each endpoint.
 
 A client carries a service token, a call token or both; endpoints of a call use the call token where there is
-one. Requests that may be repeated without harm are repeated while the API is away; the others never are.
+one. Requests that may be repeated without harm are repeated while the API is away; the others only when they
+have reached nobody.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_ji
 
 from appliance.calls.domain import (
     Admission,
-    AdmissionRefused,
     AdmissionRequest,
     CallContext,
     Ended,
@@ -32,16 +32,8 @@ from appliance.calls.domain import (
     ToolRequest,
     Turn,
 )
-from appliance.errors import (
-    AtCapacity,
-    Conflict,
-    IntegrityError,
-    InvalidInput,
-    NotAllowed,
-    NotFound,
-    TrunklineError,
-    Unavailable,
-)
+from appliance.clients.problem_documents import error_of_problem
+from appliance.errors import NotAllowed, Unavailable
 from appliance.settings import ToolApiSettings
 from appliance.telephony.domain import GatewayConfiguration
 
@@ -51,39 +43,10 @@ _CONNECT_SECONDS = 2.0
 _ADMISSION_SECONDS = 8.0
 """Longer than the API's own limit of a request: who gives up first must be the side that can give the place
 back, and a caller hears ringing meanwhile."""
-_BY_STATUS: dict[int, type[TrunklineError]] = {
-    401: NotAllowed,
-    403: NotAllowed,
-    404: NotFound,
-    409: Conflict,
-    502: Unavailable,
-    503: Unavailable,
-    504: Unavailable,
-}
-_BY_CODE: dict[str, type[TrunklineError]] = {
-    kind.code: kind for kind in (InvalidInput, NotFound, NotAllowed, Conflict, Unavailable, IntegrityError)
-}
 
 
-def error_of_problem(status: int, problem: dict[str, Any]) -> TrunklineError:
-    """The error that a problem document stands for; the class follows `code`, else the HTTP status."""
-    message = str(problem.get("detail") or problem.get("title") or f"The tool API answered {status}.")
-    code = str(problem.get("code") or "")
-    retry_after = problem.get("retry_after_seconds")
-    if "sip_status" in problem:
-        return AdmissionRefused(
-            message,
-            sip_status=int(problem["sip_status"]),
-            retry_after_seconds=int(retry_after) if retry_after is not None else None,
-            contact=problem.get("contact"),
-            code=code or None,
-        )
-    if code == AtCapacity.code or status == 429:
-        return AtCapacity(message, retry_after_seconds=int(retry_after or 5))
-    kind = _BY_CODE.get(code) or _BY_STATUS.get(status) or (InvalidInput if status < 500 else Unavailable)
-    if kind is InvalidInput:
-        return InvalidInput(message, field=str(problem.get("field") or ""), code=code or None)
-    return kind(message, code=code or None)
+class _NotSent(Unavailable):
+    """No connection: the request has reached nobody, so that any request may be repeated."""
 
 
 class ToolApiClient:
@@ -107,7 +70,8 @@ class ToolApiClient:
         self._http = httpx.AsyncClient(
             base_url=url,
             timeout=httpx.Timeout(timeout_seconds, connect=1.0),
-            limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
+            # Given up sooner than by the server, which could close one just when it is used again.
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=10.0),
             trust_env=False,
             # Reading the system's certificates blocks the loop, and plain HTTP on loopback needs none.
             verify=url.startswith("https://"),
@@ -139,7 +103,7 @@ class ToolApiClient:
     # The bridge's
 
     async def admit(self, request: AdmissionRequest, *, timeout_seconds: float | None = None) -> Admission:
-        """Asks for a place. AdmissionRefused, or Unavailable; never repeated, as each place counts."""
+        """Asks for a place. AdmissionRefused, or Unavailable; not repeated once sent: each place counts."""
         answer = await self._send(
             "POST",
             "/internal/calls/admit",
@@ -255,19 +219,18 @@ class ToolApiClient:
             content = body.model_dump_json(by_alias=True)
             headers["Content-Type"] = "application/json"
         limit_seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        attempt_seconds = _ATTEMPT_SECONDS if repeat else limit_seconds
         last: Unavailable | None = None
         try:
             async with asyncio.timeout(limit_seconds):
-                if not repeat:
-                    return await self._once(method, path, headers, content, limit_seconds)
                 async for attempt in AsyncRetrying(
-                    retry=retry_if_exception_type(Unavailable),
+                    retry=retry_if_exception_type(Unavailable if repeat else _NotSent),
                     wait=wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
                     reraise=True,
                 ):
                     with attempt:
                         try:
-                            return await self._once(method, path, headers, content, _ATTEMPT_SECONDS)
+                            return await self._once(method, path, headers, content, attempt_seconds)
                         except Unavailable as error:
                             last = error
                             raise
@@ -281,10 +244,12 @@ class ToolApiClient:
         limits = httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
         try:
             answer = await self._http.request(method, path, headers=headers, content=content, timeout=limits)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            raise _NotSent("The tool API cannot be reached.", remedy="See `appliance status`.") from error
         except httpx.TimeoutException as error:
             raise Unavailable("The tool API did not answer in time.") from error
         except httpx.HTTPError as error:
-            raise Unavailable("The tool API cannot be reached.", remedy="See `appliance status`.") from error
+            raise Unavailable("The tool API went away.", remedy="See `appliance status`.") from error
         if answer.status_code < 400:
             return answer
         try:

@@ -12,6 +12,8 @@ from appliance.telemetry import configure_logging
 from runtime.tool_api.application import create_app
 
 GRACE_SECONDS = 8
+KEEP_ALIVE_SECONDS = 30
+"""Longer than our clients keep an idle connection: they close it, not we while they write."""
 MAX_CONCURRENT_REQUESTS = 256
 
 
@@ -31,6 +33,7 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         limit_concurrency=MAX_CONCURRENT_REQUESTS,
         backlog=512,

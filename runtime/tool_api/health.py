@@ -7,6 +7,7 @@ import asyncio
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from appliance.errors import TrunklineError
 from runtime.tool_api.wiring import Wired, Wiring
@@ -33,5 +34,5 @@ async def _database_answers(wiring: Wiring) -> bool:
     try:
         async with asyncio.timeout(_LIMIT_SECONDS), wiring.work_of_router() as uow:
             return bool(await uow.session.scalar(text("SELECT count(*) FROM box")))
-    except (TrunklineError, TimeoutError):
+    except (TrunklineError, TimeoutError, SQLAlchemyError):
         return False
