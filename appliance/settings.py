@@ -57,8 +57,8 @@ class SecretFile(BaseModel):
 
 
 class DatabaseSettings(_Section):
-    """PostgreSQL. Three roles: the owner migrates, the app works under row-level security, the router reads the
-    numbers and trunks of every organization (an incoming call does not know its organization yet)."""
+    """PostgreSQL. Three roles: the owner migrates, the app works under row-level security, the router reads
+    the numbers and trunks of every organization (an incoming call does not know its organization yet)."""
 
     host: str = "127.0.0.1"
     port: int = 5432
