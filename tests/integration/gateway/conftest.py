@@ -157,12 +157,16 @@ class StandInBridge:
             self._events.put_nowait, on_connected=on_connected, on_lost=self.connected.clear
         )
 
-    async def next_start(self, seconds: float = 20) -> dict[str, Any]:
+    async def next_start(self) -> dict[str, Any]:
         """The next StasisStart."""
+        return await self.next_event("StasisStart")
+
+    async def next_event(self, kind: str, seconds: float = 20) -> dict[str, Any]:
+        """The next event of that type; what came before it is forgotten."""
         async with asyncio.timeout(seconds):
             while True:
                 event = await self._events.get()
-                if event["type"] == "StasisStart":
+                if event["type"] == kind:
                     return event
 
 

@@ -15,7 +15,7 @@ from appliance.telephony.domain import Credentials, Number, Trunk
 from provisioning.caller.user_agent import SipCaller
 from provisioning.lite.asterisk_certificates import make_certificates
 from runtime.sip.ari import AriClient
-from runtime.sip.gateway import endpoint_name
+from runtime.sip.gateway import FALLBACK_CONTEXT, endpoint_name
 from tests.fixtures.pbx import CompanyPbx, RunningAsterisk
 from tests.integration.gateway.conftest import (
     COMPANY,
@@ -145,6 +145,20 @@ async def test_srtp(pbx: CompanyPbx, apply: Apply, srtp: str, number: str, heard
             await leg.hangup()
         else:
             assert await leg.final(20) >= 400
+
+
+async def test_opus(pbx: CompanyPbx, gateway: RunningAsterisk, apply: Apply, bridge: StandInBridge) -> None:
+    """The PBX offers Opus alone, and its extension is heard: Asterisk's Opus codec is there and works."""
+    await apply(COMPANY.model_copy(update={"codecs": ("opus", "alaw")}))
+    async with pbx.telephone("201") as phone:
+        leg = await phone.call(through(pbx, "84930555010"))
+        channel = (await bridge.next_start())["channel"]["id"]
+        await bridge.ari.answer(channel)
+        await leg.answered(20)
+        assert "opus" in gateway.console("pjsip show channelstats")
+        await bridge.ari.continue_in_dialplan(channel, FALLBACK_CONTEXT, "s")
+        await leg.hears_speech(20)
+        await leg.hangup()
 
 
 async def test_a_registration_stands_by_the_second_proxy_when_the_first_is_dead(

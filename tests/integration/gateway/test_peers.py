@@ -109,6 +109,21 @@ async def test_tls_shows_a_certificate_of_the_box(
         assert await leg.final(40) == 0
 
 
+async def test_keys_arrive_by_both_ways(apply: Apply, bridge: StandInBridge) -> None:
+    """RFC 4733 events in the media, and INFO requests."""
+    await apply(LAB)
+    async with SipCaller() as caller:
+        leg = await caller.call(number_at_gateway())
+        channel = (await bridge.next_start())["channel"]["id"]
+        await bridge.ari.answer(channel)
+        await leg.answered(20)
+        await leg.send_dtmf("7#")
+        assert [(await bridge.next_event("ChannelDtmfReceived"))["digit"] for _ in "7#"] == ["7", "#"]
+        assert await leg.send_info_dtmf("9") == 200
+        assert (await bridge.next_event("ChannelDtmfReceived"))["digit"] == "9"
+        await leg.hangup()
+
+
 GARBAGE = (
     b"",
     b"\r\n\r\n",
