@@ -177,8 +177,6 @@ class WorkerSettings(_Section):
     max_calls: int = 10
     prewarmed_processes: int = 2
     health_port: int = 8081
-    silence_seconds: float = 8.0
-    """After so long without a word of the caller the agent asks; after as long again it ends the call."""
 
 
 class BridgeSettings(_Section):
@@ -207,7 +205,6 @@ class Settings(_Section):
 
     profile: Literal["lite", "gpu"] = "lite"
     site_name: str = "Trunkline"
-    data_dir: AbsolutePath
     spool_dir: AbsolutePath
     """Encrypted recordings and undelivered call reports wait here until they have arrived."""
     sentences_dir: AbsolutePath

@@ -81,7 +81,6 @@ def _tree(directory: Path, ports: Ports) -> dict[str, Any]:
 
     return {
         "profile": "lite",
-        "data_dir": str(directory / "data"),
         "spool_dir": str(directory / "spool"),
         "sentences_dir": str(directory / "sentences"),
         "database": {
@@ -150,7 +149,6 @@ def write_settings(directory: Path, ports: Ports, overrides: Mapping[str, Any]) 
     write_if_changed(path, text, private=True)
     settings = load_settings(path)
     for folder in (
-        settings.data_dir,
         settings.spool_dir,
         settings.sentences_dir,
         settings.gateway.config_dir,
