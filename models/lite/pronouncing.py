@@ -11,6 +11,8 @@ import pocketsphinx
 from models.lite.vocabulary import Vocabulary
 
 ACOUSTIC_MODEL = Path(pocketsphinx.get_model_path()) / "en-us" / "en-us"
+ADAPTED = Path(__file__).parent / "acoustics"
+"""What `models/lite/adapt.py` made of the model for the telephone."""
 _DICTIONARY = Path(pocketsphinx.get_model_path()) / "en-us" / "cmudict-en-us.dict"
 
 

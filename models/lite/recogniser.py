@@ -11,7 +11,8 @@ from typing import Any
 
 import pocketsphinx
 
-from models.lite.pronouncing import ACOUSTIC_MODEL, dictionary, pronunciations
+from models.lite.features import CONTEXT_FRAMES, cepstra
+from models.lite.pronouncing import ACOUSTIC_MODEL, ADAPTED, dictionary, pronunciations
 from models.lite.vocabulary import Vocabulary, known_words, load_vocabulary
 
 SAMPLE_RATE_HZ = 16_000
@@ -36,7 +37,8 @@ class Recogniser:
 
     def __init__(self, language: str, phrases: Sequence[str] = ()) -> None:
         self._vocabulary: Vocabulary = load_vocabulary(language)
-        self._decoder = _decoder(self._vocabulary, phrases)
+        self._decoder, self._live = _decoders(self._vocabulary, phrases)
+        self._live_frames = 0
         self._voice_detector: Any = pocketsphinx.Vad(pocketsphinx.Vad.LOOSE, SAMPLE_RATE_HZ, _FRAME_MS / 1000)
         self._rest = b""
         self._lead: deque[bytes] = deque(maxlen=_LEAD_FRAMES)
@@ -88,26 +90,34 @@ class Recogniser:
                 self._begin_piece()
             return
         self._piece.append(frame)
-        self._decoder.process_raw(frame, False, False)
         self._silence_run = 0 if speech else self._silence_run + 1
         if self._silence_run >= _TAIL_FRAMES or len(self._piece) >= _MAX_PIECE_FRAMES:
             self._end_piece()
+        elif len(self._piece) % _INTERIM_EVERY_FRAMES == 0:
+            self._hear_so_far()
 
     def _begin_piece(self) -> None:
         self._piece = list(self._lead)
         self._lead.clear()
         self._piece_starts_ms = (self._frames - len(self._piece)) * _FRAME_MS
         self._silence_run = 0
-        self._decoder.start_utt()
-        for frame in self._piece:
-            self._decoder.process_raw(frame, False, False)
+        self._live.start_utt()
+        self._live_frames = 0
+
+    def _hear_so_far(self) -> None:
+        """Gives the quick decoder the frames it has not seen, normalised by all that is known by now."""
+        known = cepstra(b"".join(self._piece))[:-CONTEXT_FRAMES]
+        fresh = known[self._live_frames :]
+        if len(fresh):
+            self._live.process_cep(fresh.tobytes(), False, False)
+            self._live_frames = len(known)
 
     def _end_piece(self) -> None:
         if not self._piece:
             return
-        self._decoder.end_utt()
+        self._live.end_utt()
         self._decoder.start_utt()
-        self._decoder.process_raw(b"".join(self._piece), False, True)
+        self._decoder.process_cep(cepstra(b"".join(self._piece)).tobytes(), False, True)
         self._decoder.end_utt()
         self._words = (self._words + self._heard())[:_MAX_WORDS]
         self._piece = []
@@ -120,12 +130,12 @@ class Recogniser:
             return words
         logmath = self._decoder.get_logmath()
         for segment in self._decoder.seg():
-            word = str(segment.word).split("(")[0]
-            if word.startswith(("<", "[", "+")):
+            spoken = _spoken_words(str(segment.word))
+            if not spoken:
                 continue
             words.append(
                 {
-                    "word": word,
+                    "word": spoken[0],
                     "start_ms": self._piece_starts_ms + segment.start_frame * 10,
                     "end_ms": self._piece_starts_ms + (segment.end_frame + 1) * 10,
                     "confidence": round(min(1.0, logmath.exp(segment.prob)), 3),
@@ -134,18 +144,13 @@ class Recogniser:
         return words
 
     def _interim(self) -> dict[str, Any] | None:
-        if self._frames % _INTERIM_EVERY_FRAMES and self._piece:
-            return None
-        hypothesis = self._decoder.hyp() if self._piece else None
-        text = " ".join(
-            [word["word"] for word in self._words] + ([str(hypothesis.hypstr)] if hypothesis else [])
-        ).strip()
+        hypothesis = self._live.hyp() if self._piece else None
+        heard = [word["word"] for word in self._words]
+        text = " ".join([*heard, *(_spoken_words(str(hypothesis.hypstr)) if hypothesis else [])])
         if not text or text == self._last_interim:
             return None
         self._last_interim = text
-        result = self._result("interim", self._words)
-        result["text"] = text
-        return result
+        return self._result("interim", self._words) | {"text": text}
 
     def _result(self, kind: str, words: list[dict[str, Any]]) -> dict[str, Any]:
         confidences = [word["confidence"] for word in words]
@@ -159,7 +164,14 @@ class Recogniser:
         }
 
 
-def _decoder(vocabulary: Vocabulary, phrases: Sequence[str]) -> pocketsphinx.Decoder:
+def _spoken_words(text: str) -> list[str]:
+    return [word.split("(")[0] for word in text.split() if not word.startswith(("<", "[", "+"))]
+
+
+def _decoders(
+    vocabulary: Vocabulary, phrases: Sequence[str]
+) -> tuple[pocketsphinx.Decoder, pocketsphinx.Decoder]:
+    """The decoder of final results, and a quick one for interim results."""
     promised = [
         phrase
         for phrase in known_words(phrases)
@@ -170,6 +182,16 @@ def _decoder(vocabulary: Vocabulary, phrases: Sequence[str]) -> pocketsphinx.Dec
         words_file, model_file = Path(folder) / "words.dict", Path(folder) / "sentences.arpa"
         words_file.write_text(dictionary(vocabulary, words), encoding="utf-8")
         model_file.write_text(vocabulary.arpa(promised), encoding="utf-8")
-        return pocketsphinx.Decoder(
-            hmm=str(ACOUSTIC_MODEL), dict=str(words_file), lm=str(model_file), loglevel="FATAL"
-        )
+        shared = {
+            "hmm": str(ACOUSTIC_MODEL),
+            "mean": str(ADAPTED / "means"),
+            "featparams": str(ADAPTED / "feat.params"),
+            "dict": str(words_file),
+            "lm": str(model_file),
+            "loglevel": "FATAL",
+            "lw": 9.0,
+            "wip": 0.1,
+        }
+        careful = pocketsphinx.Decoder(**shared, fwdflatlw=9.0, bestpathlw=11.0)
+        quick = pocketsphinx.Decoder(**shared, fwdflat=False, bestpath=False, maxhmmpf=3000)
+        return careful, quick

@@ -101,7 +101,7 @@ class Vocabulary:
     def arpa(self, phrases: Sequence[str] = ()) -> str:
         """A trigram model (ARPA text) of the sentences and of the phrases to listen for."""
         lines = self.sentences + [phrase for phrase in phrases for _ in range(_SAMPLES_PER_WEIGHT)]
-        model = ArpaBoLM(sentfile=None, text="\n".join(lines), add_start=True, discount_mass=0.4)
+        model = ArpaBoLM(sentfile=None, text="\n".join(lines), add_start=True, discount_mass=0.05)
         model.compute()
         out = io.StringIO()
         model.write(out)
