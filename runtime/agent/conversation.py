@@ -31,6 +31,7 @@ from appliance.calls.domain import CallContext
 from appliance.clients.language import LanguageModel
 from appliance.clients.speech import TTS_SAMPLE_RATE_HZ, SpeechToText, SttResult, TextToSpeech
 from runtime.agent.ear import Ear
+from runtime.agent.end_of_turn import EndOfTurn
 from runtime.agent.plugins.llm import RemoteLLM
 from runtime.agent.plugins.stt import RemoteSTT
 from runtime.agent.plugins.tts import RemoteTTS
@@ -96,6 +97,8 @@ class Conversation:
         self._speaker = speaker
         self._committed = True
         """False while the caller speaks or has spoken what no turn was made of yet: work is speculative."""
+        self._turn_text = ""
+        """What was recognised since the last turn."""
         chat = llm.ChatContext.empty()
         for utterance in context.conversation:
             role: Literal["user", "assistant"] = "user" if utterance.role == "caller" else "assistant"
@@ -120,7 +123,7 @@ class Conversation:
             tts=RemoteTTS(engines.voice, voice=snapshot.voice, language=snapshot.language, mark=self._mark),
             vad=models.vad,
             turn_handling={
-                "turn_detection": models.end_of_turn,
+                "turn_detection": EndOfTurn(models.end_of_turn, lambda: self._turn_text),
                 "endpointing": {
                     "mode": "fixed",
                     "min_delay": taking.min_endpointing_ms / 1000,
@@ -199,6 +202,7 @@ class Conversation:
 
     def _final_result(self, result: SttResult) -> None:
         self._log.mark("stt_final", time.time(), speculative=True)
+        self._turn_text = f"{self._turn_text} {result.text}".strip()
 
     def _user_state(self, event: UserStateChangedEvent) -> None:
         speaking = event.new_state == "speaking"
@@ -227,6 +231,7 @@ class Conversation:
         stopped = metrics.get("stopped_speaking_at")
         if item.role == "user":
             self._committed = True
+            self._turn_text = ""
             self._log.caller_said(text, started_at=started, stopped_at=stopped)
             if stopped is not None:
                 self._log.mark("end_of_turn", stopped + metrics.get("end_of_turn_delay", 0.0))
