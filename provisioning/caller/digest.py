@@ -7,7 +7,13 @@ import re
 import secrets
 
 from appliance.errors import InvalidInput, NotAllowed
+from provisioning.caller.sip_message import Request, Response
 
+CHALLENGES = {
+    401: ("WWW-Authenticate", "Authorization"),
+    407: ("Proxy-Authenticate", "Proxy-Authorization"),
+}
+"""Status to the header that asks and the header that answers."""
 _PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 _HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 
@@ -58,3 +64,12 @@ def authorization(challenge: str, *, method: str, uri: str, user: str, password:
     parts = [f'{name}="{value}"' for name, value in fields.items()]
     parts += [f"{name}={value}" for name, value in plain.items()]
     return "Digest " + ", ".join(parts)
+
+
+def answer_challenge(request: Request, response: Response, auth: tuple[str, str]) -> None:
+    """Puts the answer to a 401 or 407 into the request, which is then sent anew (branch and CSeq are new)."""
+    asking, answering = CHALLENGES[response.status]
+    value = authorization(
+        response.headers.get(asking), method=request.method, uri=request.uri, user=auth[0], password=auth[1]
+    )
+    request.headers.set(answering, value)

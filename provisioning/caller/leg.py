@@ -222,8 +222,10 @@ class Leg:
         elif self.direction == "in":
             self.refuse(603)
         else:
+            from provisioning.caller.placing import cancel
+
             self.ended_by = "us"
-            await self.caller.cancel(self)
+            await cancel(self.caller, self)
             await self.ended(timeout + 25)
 
     # --- a call that came in ------------------------------------------------------------------------------

@@ -7,30 +7,25 @@ the kernel (docs/adr/0070-own-test-caller.md).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import ssl
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from appliance.errors import InvalidInput, NotAllowed, Unavailable
+from appliance.errors import InvalidInput, Unavailable
 from provisioning.caller import sdp
-from provisioning.caller.digest import authorization
+from provisioning.caller.digest import CHALLENGES, answer_challenge
 from provisioning.caller.leg import CallFailed, Leg
+from provisioning.caller.placing import place
 from provisioning.caller.requests import answer_in_dialog
 from provisioning.caller.sip_message import Headers, NameAddress, Request, Response, SipUri
 from provisioning.caller.transactions import (
-    ClientTransaction,
     ServerTransaction,
     TransactionLayer,
     new_branch,
 )
 from provisioning.caller.transport import Address, StreamTransport, TransportName, UdpTransport
-
-_INVITE_TIMEOUT_SECONDS = 180.0
-_CHALLENGES = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
 
 
 class SipCaller:
@@ -61,15 +56,15 @@ class SipCaller:
         self._port, self._transport, self._auth = local_port, transport, auth
         self._tls, self._tls_name = tls, tls_name
         self._incoming: asyncio.Queue[Leg] = asyncio.Queue(maxsize=100)
-        self._layer = TransactionLayer(self._on_request)
+        self.layer = TransactionLayer(self._on_request)
 
     async def __aenter__(self) -> Self:
         if self._transport == "udp":
-            self._layer.transport = await UdpTransport.open(self.host, self._port, self._layer.receive)
+            self.layer.transport = await UdpTransport.open(self.host, self._port, self.layer.receive)
         else:
             tls = (self._tls or ssl.create_default_context()) if self._transport == "tls" else None
-            self._layer.transport = await StreamTransport.open(
-                self.host, self._port, self._layer.receive, tls, self._tls_name
+            self.layer.transport = await StreamTransport.open(
+                self.host, self._port, self.layer.receive, tls, self._tls_name
             )
         return self
 
@@ -79,12 +74,12 @@ class SipCaller:
         await asyncio.gather(*(leg.hangup(3) for leg in list(self.legs.values())), return_exceptions=True)
         for leg in list(self.legs.values()):
             leg.finish()
-        await self._layer.close()
+        await self.layer.close()
 
     @property
     def port(self) -> int:
         """The SIP port."""
-        return self._layer.transport.port
+        return self.layer.transport.port
 
     @property
     def contact(self) -> str:
@@ -119,85 +114,8 @@ class SipCaller:
         except InvalidInput:
             leg.finish()
             raise
-        self._layer.spawn(self._invite(leg, dict(headers or {}), body))
+        self.layer.spawn(place(self, leg, dict(headers or {}), body))
         return leg
-
-    async def _invite(self, leg: Leg, headers: dict[str, str], body: bytes) -> None:
-        try:
-            await self._drive_invite(leg, headers, body)
-        except (Unavailable, InvalidInput, NotAllowed) as error:
-            leg.reason = leg.reason or str(error)
-            leg.finish()
-
-    async def _drive_invite(self, leg: Leg, headers: dict[str, str], body: bytes) -> None:
-        challenge: tuple[int, str] | None = None
-        while True:
-            request = self.build(leg, "INVITE", leg.cseq)
-            for name, value in headers.items():
-                request.headers.set(name, value)
-            request.headers.add("Content-Type", "application/sdp")
-            request.body = body
-            if challenge is not None:
-                self._authorize(request, challenge, leg.auth)
-            transaction = await self._layer.send(request, self._destination(leg))
-            leg.pending = transaction
-            response = await self._until_final(leg, transaction)
-            if response.status in _CHALLENGES and challenge is None and leg.auth is not None:
-                challenge = (response.status, response.headers.get(_CHALLENGES[response.status][0]))
-                leg.cseq += 1
-                continue
-            break
-        leg.final_status, leg.reason, leg.headers = response.status, response.reason, response.headers
-        if response.status >= 300:
-            leg.finish()
-            return
-        leg.learn_dialog(response)
-        await self._acknowledge(leg, request.cseq[0])
-        if leg.ended_by == "us":  # the CANCEL came too late
-            leg.up.set()
-            await self.transact(leg.next_request("BYE"), leg)
-            leg.finish()
-            return
-        leg.use(sdp.parse(response.body))
-        leg.established()
-        while not leg.over.is_set():  # a lost ACK shows as the same 2xx again
-            with contextlib.suppress(Unavailable):
-                if (await transaction.next(1.0)).status < 300:
-                    await self._acknowledge(leg, request.cseq[0])
-
-    async def _until_final(self, leg: Leg, transaction: ClientTransaction) -> Response:
-        while True:
-            waited = 32.0 if not transaction.provisional.is_set() else _INVITE_TIMEOUT_SECONDS
-            response = await transaction.next(waited)
-            if response.status >= 200:
-                return response
-            if response.status > 100 and not leg.ringing.is_set():
-                leg.ringing_ns = time.time_ns()
-                leg.ringing.set()
-            if response.body and leg.media.heard is None:
-                with contextlib.suppress(InvalidInput):
-                    leg.use(sdp.parse(response.body))  # early media
-
-    async def _acknowledge(self, leg: Leg, number: int) -> None:
-        await self._layer.send_once(self.build(leg, "ACK", number), self._destination(leg))
-
-    async def cancel(self, leg: Leg) -> None:
-        """CANCELs an INVITE without a final answer: 487 ends its leg, or our BYE if the 200 was quicker."""
-        transaction = leg.pending
-        if transaction is None:
-            raise InvalidInput("The call was not placed by us.")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(32):
-                await transaction.provisional.wait()
-        if transaction.done:
-            return
-        invite = transaction.request
-        request = Request(method="CANCEL", uri=invite.uri)
-        for name in ("Via", "Max-Forwards", "Route", "From", "To", "Call-ID"):
-            for value in invite.headers.all(name):
-                request.headers.add(name, value)
-        request.headers.add("CSeq", f"{invite.cseq[0]} CANCEL")
-        await self._layer.send(request, transaction.to)
 
     async def register(
         self,
@@ -230,39 +148,41 @@ class SipCaller:
         """A request outside of calls, with one answer to a digest challenge."""
         target = SipUri.parse(uri)
         to = (target.host, target.port)
-        response = await (await self._layer.send(request, to)).final(timeout_seconds)
-        if response.status in _CHALLENGES and auth is not None:
-            request.headers.set("Via", self._via())
+        response = await (await self.layer.send(request, to)).final(timeout_seconds)
+        if response.status in CHALLENGES and auth is not None:
+            request.headers.set("Via", self.via())
             number, method = request.cseq
             request.headers.set("CSeq", f"{number + 1} {method}")
-            header = response.headers.get(_CHALLENGES[response.status][0])
-            self._authorize(request, (response.status, header), auth)
-            response = await (await self._layer.send(request, to)).final(timeout_seconds)
+            answer_challenge(request, response, auth)
+            response = await (await self.layer.send(request, to)).final(timeout_seconds)
         return response
 
     # --- within a call ------------------------------------------------------------------------------------
 
+    async def acknowledge(self, leg: Leg, number: int) -> None:
+        """Sends the ACK of a 2xx."""
+        await self.layer.send_once(self.build(leg, "ACK", number), self.destination(leg))
+
     async def transact(self, request: Request, leg: Leg, *, timeout_seconds: float = 32) -> Response:
         """A request within the call and its final response; a re-INVITE's 2xx is acknowledged."""
-        to = self._destination(leg)
-        response = await (await self._layer.send(request, to)).final(timeout_seconds)
-        if response.status in _CHALLENGES and leg.auth is not None:
-            header = response.headers.get(_CHALLENGES[response.status][0])
+        to = self.destination(leg)
+        response = await (await self.layer.send(request, to)).final(timeout_seconds)
+        if response.status in CHALLENGES and leg.auth is not None:
             leg.cseq += 1
-            request.headers.set("Via", self._via())
+            request.headers.set("Via", self.via())
             request.headers.set("CSeq", f"{leg.cseq} {request.method}")
-            self._authorize(request, (response.status, header), leg.auth)
-            response = await (await self._layer.send(request, to)).final(timeout_seconds)
+            answer_challenge(request, response, leg.auth)
+            response = await (await self.layer.send(request, to)).final(timeout_seconds)
         if request.method == "INVITE" and response.status < 300:
             leg.learn_dialog(response)
-            await self._acknowledge(leg, request.cseq[0])
+            await self.acknowledge(leg, request.cseq[0])
         return response
 
     def build(self, leg: Leg, method: str, number: int) -> Request:
         """A request of the leg's dialog."""
         request = Request(headers=Headers(), method=method, uri=leg.remote_target)
         add = request.headers.add
-        add("Via", self._via())
+        add("Via", self.via())
         add("Max-Forwards", "70")
         for route in leg.route:
             add("Route", route.strip())
@@ -285,7 +205,7 @@ class SipCaller:
         who = f"sip:{user}@{target.host}"
         to = who if method == "REGISTER" else uri
         for name, value in (
-            ("Via", self._via()),
+            ("Via", self.via()),
             ("Max-Forwards", "70"),
             ("From", f"<{who}>;tag={secrets.token_hex(6)}"),
             ("To", f"<{to}>"),
@@ -296,20 +216,15 @@ class SipCaller:
             request.headers.add(name, value)
         return request
 
-    def _via(self) -> str:
+    def via(self) -> str:
+        """A Via of ours with a fresh branch."""
         return f"SIP/2.0/{self._transport.upper()} {self.host}:{self.port};branch={new_branch()};rport"
 
-    def _destination(self, leg: Leg) -> Address:
+    def destination(self, leg: Leg) -> Address:
+        """Where the leg's next request goes: its first route, or its target."""
         first = leg.route[0] if leg.route else ""
         target = SipUri.parse(NameAddress.parse(first).uri if first else leg.remote_target)
         return target.host, target.port
-
-    def _authorize(self, request: Request, challenge: tuple[int, str], auth: tuple[str, str] | None) -> None:
-        if auth is None:
-            raise NotAllowed("The other side asks who we are and no account is given.")
-        status, value = challenge
-        answer = authorization(value, method=request.method, uri=request.uri, user=auth[0], password=auth[1])
-        request.headers.set(_CHALLENGES[status][1], answer)
 
     # --- what the other side begins -----------------------------------------------------------------------
 
@@ -325,7 +240,7 @@ class SipCaller:
         request = transaction.request
         leg = self.legs.get(request.call_id)
         if leg is not None and (request.to_tag or request.method == "CANCEL"):
-            answer_in_dialog(leg, transaction, self._layer)
+            answer_in_dialog(leg, transaction, self.layer)
         elif request.method == "INVITE" and not request.to_tag:
             self._invited(transaction)
         elif request.method in ("OPTIONS", "NOTIFY"):

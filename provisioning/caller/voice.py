@@ -18,7 +18,7 @@ from appliance.errors import InvalidInput, Unavailable
 from provisioning.caller.codecs import Samples
 
 CALLER_VOICE = "slt"
-"""A voice of flite, from a person's recordings: recognisers understand it better than a formant voice."""
+"""A voice of flite, from a person's recordings: understood better than a formant voice."""
 _SECOND_CHOICE = "en-us"
 _TIMEOUT_SECONDS = 30
 _LEVEL = 9000.0
