@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TypeVar
+from threading import Event
+from typing import BinaryIO, TypeVar, cast
 
 import urllib3
 from minio import Minio
@@ -60,55 +61,81 @@ class ObjectStore:
 
     async def upload(self, bucket: str, name: str, path: Path) -> None:
         """Stores a file, in parts of `part_size_bytes`; after a failure its parts are taken back."""
-        await self._run(lambda: self._upload(bucket, name, path), f"The upload of {name}")
+        await self._run(lambda stop: self._upload(bucket, name, path, stop), f"The upload of {name}")
 
     async def read_back(self, bucket: str, name: str) -> StoredObject:
         """Reads the whole object and measures it: what the store says of it is not asked."""
-        return await self._run(lambda: self._measure(bucket, name), f"Reading {name} back")
+        return await self._run(lambda stop: self._measure(bucket, name, stop), f"Reading {name} back")
 
     async def download(self, bucket: str, name: str, path: Path) -> None:
         """Writes the object into a file. NotFound if there is none."""
 
-        def fetch() -> None:
+        def fetch(stop: Event) -> None:
             with path.open("wb") as file:
-                for block in self._blocks(bucket, name):
+                for block in self._blocks(bucket, name, stop):
                     file.write(block)
 
         await self._run(fetch, f"The download of {name}")
 
     async def has_bucket(self, bucket: str) -> bool:
         """Whether the store answers and knows the bucket."""
-        return await self._run(lambda: self._client.bucket_exists(bucket_name=bucket), f"The bucket {bucket}")
+        return await self._run(
+            lambda _stop: self._client.bucket_exists(bucket_name=bucket), f"The bucket {bucket}"
+        )
 
-    async def _run(self, work: Callable[[], _T], what: str) -> _T:
-        return await asyncio.to_thread(_translated, work, what)
+    async def _run(self, work: Callable[[Event], _T], what: str) -> _T:
+        """Runs it in a thread, which soon stops too when the caller is cancelled."""
+        stop = Event()
+        try:
+            return await asyncio.to_thread(_translated, lambda: work(stop), what)
+        finally:
+            stop.set()
 
-    def _upload(self, bucket: str, name: str, path: Path) -> None:
+    def _upload(self, bucket: str, name: str, path: Path, stop: Event) -> None:
         with path.open("rb") as file:
             self._client.put_object(
                 bucket_name=bucket,
                 object_name=name,
-                data=file,
+                data=cast("BinaryIO", _Stoppable(file, stop)),
                 length=path.stat().st_size,
                 content_type="application/octet-stream",
                 part_size=self._part_size,
                 num_parallel_uploads=1,
             )
 
-    def _measure(self, bucket: str, name: str) -> StoredObject:
+    def _measure(self, bucket: str, name: str, stop: Event) -> StoredObject:
         digest, size = sha256(), 0
-        for block in self._blocks(bucket, name):
+        for block in self._blocks(bucket, name, stop):
             digest.update(block)
             size += len(block)
         return StoredObject(digest.hexdigest(), size)
 
-    def _blocks(self, bucket: str, name: str) -> Iterator[bytes]:
+    def _blocks(self, bucket: str, name: str, stop: Event) -> Iterator[bytes]:
         response = self._client.get_object(bucket_name=bucket, object_name=name)
         try:
-            yield from response.stream(_READ_BYTES)
+            for block in response.stream(_READ_BYTES):
+                _check(stop)
+                yield block
         finally:
             response.close()
             response.release_conn()
+
+
+class _Stoppable:
+    """A file that cannot be read on once nobody waits for it any more."""
+
+    def __init__(self, file: BinaryIO, stop: Event) -> None:
+        self._file = file
+        self._stop = stop
+
+    def read(self, size: int = -1) -> bytes:
+        _check(self._stop)
+        return self._file.read(size)
+
+
+def _check(stop: Event) -> None:
+    if stop.is_set():
+        raise ConnectionError("nobody waits for it any more")
 
 
 def _translated(work: Callable[[], _T], what: str) -> _T:

@@ -1,0 +1,1 @@
+"""The database: connections by role, the unit of work, the migrations."""

@@ -24,11 +24,13 @@ from runtime.jobs.retries import Retries
 _log = structlog.get_logger(__name__)
 
 Deliver = Callable[[Path], Awaitable[None]]
+AT_ONCE = 3
+"""How many files are delivered at a time: one that hangs in a time-out does not hold up the others."""
 
 
 @dataclass
 class SpoolWatch:
-    """Looks every `scan_seconds` for what waits, one thing after the other, each with its own back-off.
+    """Looks every `scan_seconds` for what waits, and delivers a few at a time, each with its own back-off.
 
     A file that is new since the last look is tried at once, whatever happened to its neighbours.
     """
@@ -56,25 +58,26 @@ class SpoolWatch:
             return
         self.waiting = len(paths)
         self.retries.keep_only(set(paths))
-        for path in paths:
-            if not self.retries.is_due(path):
-                continue
-            try:
+        at_once = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as tasks:
+            for path in paths:
+                if self.retries.is_due(path):
+                    tasks.create_task(self._try(path, at_once), name=f"{self.what} {path.name}")
+
+    async def _try(self, path: Path, at_once: asyncio.Semaphore) -> None:
+        try:
+            async with at_once:
                 await self.deliver(path)
-            except (TrunklineError, OSError) as error:
-                wait = self.retries.failed(path)
-                _log.warning(
-                    "delivery failed",
-                    what=self.what,
-                    file=path.name,
-                    again_in_seconds=wait,
-                    reason=str(error),
-                )
-            except Exception:
-                self.retries.failed(path)
-                _log.exception("delivery failed", what=self.what, file=path.name)
-            else:
-                self.retries.succeeded(path)
+        except (TrunklineError, OSError) as error:
+            wait = self.retries.failed(path)
+            _log.warning(
+                "delivery failed", what=self.what, file=path.name, again_in_seconds=wait, reason=str(error)
+            )
+        except Exception:
+            self.retries.failed(path)
+            _log.exception("delivery failed", what=self.what, file=path.name)
+        else:
+            self.retries.succeeded(path)
 
 
 def recording_watch(spool_dir: Path, archive: Archive, scan_seconds: float) -> SpoolWatch:
