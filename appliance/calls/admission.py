@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
 from livekit import api
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -48,6 +49,7 @@ from appliance.settings import Settings
 from appliance.telephony.numbers import candidates, dialable, normalised, region_of
 from appliance.telephony.tables import Trunk
 
+log = structlog.get_logger()
 RING_TIMEOUT_SECONDS = 45
 RETRY_AFTER_SECONDS = 10
 LOCK = "admission"
@@ -177,6 +179,7 @@ class Admissions:
     def _admission(
         self, call_id: UUID, route: Route, agent: PublishedAgent, leg: _Leg, now: datetime
     ) -> Admission:
+        log.info("call admitted", call_id=str(call_id), direction=leg.direction)
         room = room_of(call_id)
         limits, escalation = agent.snapshot.limits, agent.snapshot.escalation
         metadata = DispatchMetadata(

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
 from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -24,6 +25,7 @@ from appliance.tools.catalog import CATALOG
 from appliance.tools.conversation import create_order, end_call, log_note, transfer_to_human
 from appliance.tools.outcome import CannotDo, Done, ToolSetting
 
+log = structlog.get_logger()
 _Run = Callable[[ToolSetting, Any], Awaitable[Done]]
 _RUNS: Mapping[str, _Run] = {
     "check_availability": check_availability,
@@ -59,6 +61,8 @@ async def run_tool(
     answer = await _answer(setting, action, request)
     claimed.result = answer.model_dump(mode="json")
     claimed.finished_at = datetime.now(UTC)
+    known = action if action in CATALOG else "unknown"  # a model may put anything into a tool's name
+    log.info("tool ran", call_id=str(call_id), action=known, ok=answer.ok, code=answer.code)
     setting.call.last_news_at = max(setting.call.last_news_at, now)
     return answer
 

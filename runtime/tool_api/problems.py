@@ -89,7 +89,9 @@ def _retry_after(seconds: int | None) -> dict[str, str]:
 async def _on_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TrunklineError)
     answer = of_error(error)
-    if answer.status_code >= 500 and not isinstance(error, AdmissionRefused):
+    if isinstance(error, AdmissionRefused):
+        log.info("call refused", code=error.code, sip_status=error.sip_status)
+    elif answer.status_code >= 500:
         log.warning("request failed", route=_route(request), code=error.code, status=answer.status_code)
     return answer
 
