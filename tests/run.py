@@ -26,8 +26,10 @@ from tests import outcomes
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = Path(os.environ.get("TRUNKLINE_TEST_RESULTS", REPOSITORY / "var" / "test-results"))
+TEST_DIRECTORY = REPOSITORY / "var" / f"test-{os.environ.get('TRUNKLINE_TEST_PORT', '18000')}"
 FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance")
 MOST_TO_REPEAT = 15
+LOG_LINES = 20
 PASS_SECONDS = float(os.environ.get("TRUNKLINE_TEST_SECONDS", "1800"))
 _PR_SET_CHILD_SUBREAPER = 36
 _NO_TESTS, _USAGE = 5, 4
@@ -75,7 +77,7 @@ def _end_servers() -> None:
         psutil.wait_procs(left, timeout=15)
 
 
-def one_pass(name: str, arguments: list[str]) -> tuple[int, dict[str, str]]:
+def one_pass(name: str, arguments: list[str], seconds: float) -> tuple[int, dict[str, str]]:
     """One pytest process. Returns its exit code (negative: a signal) and the outcome of each test."""
     file = RESULTS / f"{name}.outcomes"
     file.unlink(missing_ok=True)
@@ -85,15 +87,16 @@ def one_pass(name: str, arguments: list[str]) -> tuple[int, dict[str, str]]:
     command += ["--durations=25", "--durations-min=1", f"--junitxml={RESULTS / name}.xml", *arguments]
     process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL)
     try:
-        code = _collect(process, PASS_SECONDS)
+        code = _collect(process, seconds)
         if code is None:
-            sys.stdout.write(f"\nThe tests did not end within {PASS_SECONDS:.0f} s; they are ended now.\n")
+            sys.stdout.write(f"\nThe tests did not end within {seconds:.0f} s; they are ended now.\n")
             code = _end(process)
     except (KeyboardInterrupt, Interrupted):
         _end(process)
         raise
     finally:
         _end_servers()
+        _keep_logs(name)
     return code, outcomes.read(file)
 
 
@@ -105,6 +108,21 @@ def _end(process: subprocess.Popen[bytes]) -> int:
         process.kill()
         code = _collect(process, seconds=10)
     return -signal.SIGKILL if code is None else code
+
+
+def _keep_logs(name: str) -> None:
+    """The next pass begins with an empty directory."""
+    logs = TEST_DIRECTORY / "log"
+    if logs.is_dir():
+        shutil.copytree(logs, RESULTS / f"{name}-logs", dirs_exist_ok=True)
+
+
+def _show_logs(name: str) -> None:
+    """The end of each part's log: where the run took place nobody may be able to look."""
+    for log in sorted((RESULTS / f"{name}-logs").glob("*.log")):
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:]
+        sys.stdout.write(f"\n--- the end of {log.name} ---\n")
+        sys.stdout.write("".join(f"{line[:300]}\n" for line in lines))
 
 
 def _unfinished(seen: dict[str, str]) -> list[str]:
@@ -139,24 +157,28 @@ def run(arguments: list[str]) -> int:
     """Both passes and the verdict."""
     shutil.rmtree(RESULTS, ignore_errors=True)
     RESULTS.mkdir(parents=True)
-    code, seen = one_pass("first", [*_paths(arguments), *arguments])
+    code, seen = one_pass("first", [*_paths(arguments), *arguments], PASS_SECONDS)
     if code in (_USAGE, _NO_TESTS) and not seen:
         sys.stdout.write("No test was run.\n")
         return 2
     # An error outside of every file has no name that could be run again.
     again = [test for test in _failed(seen) + _unfinished(seen) if ".py" in test]
     flaky: list[str] = []
+    last = "first"
     if again and len(_failed(seen)) <= MOST_TO_REPEAT:
         sys.stdout.write(f"\n{len(again)} not passed; they run once more, with fresh servers.\n\n")
         sys.stdout.flush()
         listed = RESULTS / "again.txt"
         listed.write_text("".join(f"{test}\n" for test in again), encoding="utf-8")
         time.sleep(1.0)  # ports of what was just ended
-        code, second = one_pass("second", [f"@{listed}"])
+        last = "second"
+        code, second = one_pass(last, [f"@{listed}"], PASS_SECONDS / 2)
         flaky = [
             test for test in again if second.get(test, "failed") != "failed" and second[test] != "collected"
         ]
         seen |= {test: second[test] for test in flaky}
+    if any(test not in flaky for test in again):
+        _show_logs(last)
     if code not in (0, 1):  # a native library, perhaps; the outcomes are known all the same
         sys.stdout.write(f"\npytest itself ended with {code}.\n")
     return _verdict(seen, flaky)
