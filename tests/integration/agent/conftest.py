@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,9 @@ import pytest
 import yaml
 
 from provisioning.lite.box import Box
+from tests.fixtures.box import TEST_PORT
+
+_FIRST_PORT = 600
 
 
 @pytest.fixture
@@ -28,9 +30,7 @@ def start_worker(box: Box, tmp_path: Path) -> Iterator[Callable[[Mapping[str, An
 
     def start(overrides: Mapping[str, Any]) -> str:
         tree: dict[str, Any] = yaml.safe_load(box.settings_file.read_text(encoding="utf-8"))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = TEST_PORT + _FIRST_PORT + len(processes)
         name = f"test-{uuid4().hex[:8]}"
         own = {"agent_name": name, "health_port": port, "prewarmed_processes": 1}
         for section, values in {"worker": own, **overrides}.items():
