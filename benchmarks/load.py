@@ -18,7 +18,6 @@ from provisioning.caller.voice import read_recording, say
 from provisioning.demo.call_records import CallRecords, Row
 from provisioning.demo.report import turns_of
 from provisioning.lite.box import Box
-from provisioning.lite.cache import cache_directory
 
 _NUMBER = "4930555010"
 _STAGGER_SECONDS = 0.7
@@ -27,6 +26,7 @@ _RATE_HZ = 16_000
 _RECORDED_RATE_HZ = 8000
 _WANTED_SECONDS = (1.2, 4.0)
 _MOST_RECORDINGS = 12
+_RECORDED = Path("/usr/share/asterisk/sounds")
 
 
 @dataclass
@@ -47,16 +47,16 @@ class CallResult:
 def recorded_speech() -> list[Path]:
     """People's recorded sentences (Debian's asterisk-core-sounds) of fitting length, if there are any."""
     found: list[Path] = []
-    for path in sorted((cache_directory() / "sounds").rglob("*.wav")):
+    for path in sorted(_RECORDED.glob("en*/*.wav")):
         seconds = path.stat().st_size / (2 * _RECORDED_RATE_HZ)
-        if _WANTED_SECONDS[0] <= seconds <= _WANTED_SECONDS[1] and path.parent.name.startswith("en"):
+        if _WANTED_SECONDS[0] <= seconds <= _WANTED_SECONDS[1]:
             found.append(path)
     step = max(1, len(found) // _MOST_RECORDINGS)
     return found[::step][:_MOST_RECORDINGS]
 
 
 async def lines(recordings: list[Path], count: int) -> list[Samples]:
-    """So many utterances: people's, or espeak-ng's when no recording is there."""
+    """So many utterances: people's, or flite's when no recording is there."""
     if recordings:
         return [read_recording(recordings[index % len(recordings)], _RATE_HZ) for index in range(count)]
     return [await say("I would like to book an appointment please", _RATE_HZ)] * count

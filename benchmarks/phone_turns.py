@@ -116,7 +116,7 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     document: dict[str, Any] = {
         "machine": results.machine(),
         "turns_per_call": given.turns,
-        "callers": "recorded speech of people" if recorded_speech() else "espeak-ng",
+        "callers": "recorded speech of people" if recorded_speech() else "flite",
         "fixed_delays_ms": {"stt": delays.stt_ms, "llm": delays.llm_ms, "tts": delays.tts_ms},
         "end_of_turn_wait_ms": receptionist().turn_taking.min_endpointing_ms,
         "runs": [],

@@ -18,7 +18,7 @@ _TIMES = (
     "two o'clock",
     "one o'clock",
 )
-_NAMES = ("John Smith", "Mary Miller", "Peter Brown", "Anna Taylor", "David Wilson", "Sarah Green")
+_NAMES = ("Mary Miller", "Peter Brown", "Tom Hill", "Emma Baker", "Anna Taylor", "Sarah Green")
 _HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _CONFIRM = r"is (that|this|it) (right|correct)|correct\?|shall i|should i|(do|would) you (want|like) me"
 _OFFERED = re.compile(

@@ -1,4 +1,4 @@
-"""An INVITE of ours, from its first sending to the end of its call or its CANCEL (RFC 3261 sections 9, 13)."""
+"""An INVITE of ours, from its first sending to its call's end or its CANCEL (RFC 3261 sections 9 and 13)."""
 
 from __future__ import annotations
 
