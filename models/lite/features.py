@@ -29,6 +29,7 @@ _FFT = 512
 _FILTERS = 25
 _LOWEST_HZ, _HIGHEST_HZ = 130.0, 6_800.0
 _TELEPHONE_HZ = 3_500.0
+_BEYOND_TELEPHONE_HZ = 4_100.0
 _CEPSTRA = 13
 _LIFTER = 22
 _PREEMPHASIS = 0.97
@@ -38,6 +39,8 @@ CONTEXT_FRAMES = 3
 _LOUD_BELOW_PEAK = 9.0
 """Natural logarithm of power: frames up to 39 dB below the loudest count as speech."""
 _LOUD_WEIGHT = 0.85
+_WIDE_BAND_GAP = 7.0
+"""Natural logarithm of power: wide-band speech has less than that much more below 3.5 kHz than beyond."""
 
 REGRESSION_FILE = Path(__file__).parent / "acoustics" / "telephone_band.npy"
 
@@ -126,7 +129,17 @@ def _regression() -> Any:
     return np.load(REGRESSION_FILE).astype(np.float64)
 
 
+def is_wide_band(energies: Floats) -> bool:
+    """Whether the call carries more than the telephone's band, as with G.722 or Opus."""
+    beyond = [index for index, (low, _, _) in enumerate(_edges()) if low >= _BEYOND_TELEPHONE_HZ]
+    loudest = np.percentile(energies[:, telephone_filters()].max(axis=1), 97)
+    return bool(loudest - np.percentile(energies[:, beyond].max(axis=1), 97) < _WIDE_BAND_GAP)
+
+
 def cepstra(pcm: bytes) -> NDArray[np.float32]:
     """Normalised cepstra, `[frames, 13]`, for a decoder that does no normalisation of its own."""
-    low = normalized(log_mel(pcm))[:, telephone_filters()]
-    return (with_context(low) @ _regression() @ _to_cepstra()).astype(np.float32)
+    energies = log_mel(pcm)
+    levelled = normalized(energies)
+    if not is_wide_band(energies):
+        levelled = with_context(levelled[:, telephone_filters()]) @ _regression()
+    return (levelled @ _to_cepstra()).astype(np.float32)

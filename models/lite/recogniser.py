@@ -26,6 +26,8 @@ _START_FRAMES = 3
 _MAX_PIECE_FRAMES = 20_000 // _FRAME_MS
 _MAX_WORDS = 200
 _INTERIM_EVERY_FRAMES = 10
+_SINGLE_WORD_MS = 1_200
+_SENTENCES, _SINGLE = "_default", "single"
 
 
 class Recogniser:
@@ -37,7 +39,9 @@ class Recogniser:
 
     def __init__(self, language: str, phrases: Sequence[str] = ()) -> None:
         self._vocabulary: Vocabulary = load_vocabulary(language)
-        self._decoder, self._live = _decoders(self._vocabulary, phrases)
+        promised = _promised(self._vocabulary, phrases)
+        self._promised = frozenset(promised)
+        self._decoder, self._live = _decoders(self._vocabulary, promised)
         self._live_frames = 0
         self._voice_detector: Any = pocketsphinx.Vad(pocketsphinx.Vad.LOOSE, SAMPLE_RATE_HZ, _FRAME_MS / 1000)
         self._rest = b""
@@ -116,12 +120,25 @@ class Recogniser:
         if not self._piece:
             return
         self._live.end_utt()
-        self._decoder.start_utt()
-        self._decoder.process_cep(cepstra(b"".join(self._piece)).tobytes(), False, True)
-        self._decoder.end_utt()
-        self._words = (self._words + self._heard())[:_MAX_WORDS]
+        heard = self._decoded(cepstra(b"".join(self._piece)).tobytes())
+        self._words = (self._words + heard)[:_MAX_WORDS]
         self._piece = []
         self._speech_run = 0
+
+    def _decoded(self, features: bytes) -> list[dict[str, Any]]:
+        """The words in a piece. A short one that is no sentence is tried again as a single word: an n-gram
+        model makes `can` of a lone `ten`."""
+        _decode(self._decoder, features, _SENTENCES)
+        heard = self._heard()
+        spoken_ms = heard[-1]["end_ms"] - heard[0]["start_ms"] if heard else 0
+        text = " ".join(word["word"] for word in heard)
+        if 0 < spoken_ms <= _SINGLE_WORD_MS and not self._is_sentence(text):
+            _decode(self._decoder, features, _SINGLE)
+            heard = self._heard() or heard
+        return heard
+
+    def _is_sentence(self, text: str) -> bool:
+        return text in self._promised or self._vocabulary.is_sentence(text)
 
     def _heard(self) -> list[dict[str, Any]]:
         """The words of the decoded piece, with times in the stream."""
@@ -164,19 +181,30 @@ class Recogniser:
         }
 
 
+def _decode(decoder: pocketsphinx.Decoder, features: bytes, search: str) -> None:
+    decoder.activate_search(search)
+    decoder.start_utt()
+    decoder.process_cep(features, False, True)
+    decoder.end_utt()
+
+
 def _spoken_words(text: str) -> list[str]:
     return [word.split("(")[0] for word in text.split() if not word.startswith(("<", "[", "+"))]
 
 
-def _decoders(
-    vocabulary: Vocabulary, phrases: Sequence[str]
-) -> tuple[pocketsphinx.Decoder, pocketsphinx.Decoder]:
-    """The decoder of final results, and a quick one for interim results."""
-    promised = [
+def _promised(vocabulary: Vocabulary, phrases: Sequence[str]) -> list[str]:
+    """The phrases that can be listened for: those whose words have a pronunciation."""
+    return [
         phrase
         for phrase in known_words(phrases)
         if all(pronunciations(vocabulary, word) for word in phrase.split())
     ]
+
+
+def _decoders(
+    vocabulary: Vocabulary, promised: Sequence[str]
+) -> tuple[pocketsphinx.Decoder, pocketsphinx.Decoder]:
+    """The decoder of final results, and a quick one for interim results."""
     words = vocabulary.words | {word for phrase in promised for word in phrase.split()}
     with tempfile.TemporaryDirectory(prefix="trunkline-stt-") as folder:
         words_file, model_file = Path(folder) / "words.dict", Path(folder) / "sentences.arpa"
@@ -193,5 +221,6 @@ def _decoders(
             "wip": 0.1,
         }
         careful = pocketsphinx.Decoder(**shared, fwdflatlw=9.0, bestpathlw=11.0)
+        careful.add_jsgf_string(_SINGLE, vocabulary.single_words_grammar)
         quick = pocketsphinx.Decoder(**shared, fwdflat=False, bestpath=False, maxhmmpf=3000)
         return careful, quick

@@ -61,6 +61,24 @@ class Pattern:
     def sample(self, lists: dict[str, list[Pattern]], chance: random.Random) -> list[str]:
         return self._walk(self._tree, lists, chance)
 
+    def expression(self, lists: dict[str, list[Pattern]]) -> str:
+        """A regular expression of all its sentences, each word followed by a space."""
+        return self._expression(self._tree, lists)
+
+    def _expression(self, options: list[list[Any]], lists: dict[str, list[Pattern]]) -> str:
+        return f"(?:{'|'.join(self._sequence(option, lists) for option in options)})"
+
+    def _sequence(self, parts: list[Any], lists: dict[str, list[Pattern]]) -> str:
+        said: list[str] = []
+        for part in parts:
+            if isinstance(part, list):
+                said.append(self._expression(part, lists))  # pyright: ignore[reportUnknownArgumentType]
+            elif part.startswith("<"):
+                said.append(f"(?:{'|'.join(item.expression(lists) for item in lists[part[1:-1]])})")
+            else:
+                said.append(re.escape(part) + " ")
+        return "".join(said)
+
     def _walk(
         self, options: list[list[Any]], lists: dict[str, list[Pattern]], chance: random.Random
     ) -> list[str]:
@@ -83,6 +101,8 @@ class Vocabulary:
     patterns: tuple[tuple[int, Pattern], ...]
     lists: dict[str, list[Pattern]]
     pronunciations: dict[str, list[str]]
+    single: tuple[str, ...]
+    """Words that are often said alone."""
 
     @cached_property
     def sentences(self) -> list[str]:
@@ -95,8 +115,21 @@ class Vocabulary:
         ]
 
     @cached_property
+    def _forms(self) -> list[re.Pattern[str]]:
+        return [re.compile(pattern.expression(self.lists)) for _, pattern in self.patterns]
+
+    def is_sentence(self, text: str) -> bool:
+        """Whether a text is one of the sentences that the patterns allow."""
+        return any(form.fullmatch(f"{text} ") for form in self._forms)
+
+    @property
+    def single_words_grammar(self) -> str:
+        """A JSGF grammar of one word."""
+        return f"#JSGF V1.0; grammar single; public <word> = {' | '.join(self.single)};"
+
+    @cached_property
     def words(self) -> frozenset[str]:
-        return frozenset(word for sentence in self.sentences for word in sentence.split())
+        return frozenset(self.single) | {word for sentence in self.sentences for word in sentence.split()}
 
     def arpa(self, phrases: Sequence[str] = ()) -> str:
         """A trigram model (ARPA text) of the sentences and of the phrases to listen for."""
@@ -121,7 +154,13 @@ def load_vocabulary(language: str) -> Vocabulary:
     for line in tree["sentences"]:
         weight, text = str(line).split(maxsplit=1)
         patterns.append((int(weight), Pattern(text.strip('"'))))
-    return Vocabulary(tree["language"], tuple(patterns), lists, dict(tree.get("pronunciations", {})))
+    return Vocabulary(
+        tree["language"],
+        tuple(patterns),
+        lists,
+        dict(tree.get("pronunciations", {})),
+        tuple(tree["single"].split()),
+    )
 
 
 def known_words(phrases: Sequence[str]) -> list[str]:
