@@ -116,7 +116,7 @@ async def test_a_killed_worker_leaves_a_recording_up_to_its_last_second(box: Box
 
         async def ended() -> bool:
             row = await call.row()
-            return row is not None and row["ended_at"] is not None
+            return row is not None and row["ended_at"] is not None and row["outcome"] == "caller_hung_up"
 
         await _until(ended, "the call's row is closed")
     await asyncio.to_thread(box.start)
