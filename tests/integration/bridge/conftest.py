@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from tests.integration.bridge.room_agent import Agents, until
 
 @pytest.fixture
 async def agents(box: Box) -> AsyncIterator[Agents]:
-    box.start("bridge")
+    # Beside the loop, in which a test may have the line between bridge and Asterisk.
+    await asyncio.to_thread(box.start, "bridge")
     async with Agents(box) as agents:
         yield agents
     await nothing_is_left(box)
@@ -60,7 +62,7 @@ async def nothing_is_left(box: Box) -> None:
         }
 
     try:
-        await until(lambda: not any(looks().values()), timeout=40)
+        await until(lambda: asyncio.to_thread(lambda: not any(looks().values())), timeout=40)
     except TimeoutError:
         pytest.fail(f"something is left: {looks()}")
     async with Agents(box) as watcher:
