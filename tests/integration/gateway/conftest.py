@@ -18,15 +18,9 @@ from provisioning.lite.ports import Ports
 from provisioning.lite.settings_file import write_settings
 from runtime.sip.ari import AriClient
 from runtime.sip.gateway import GatewayConfigurator
+from tests.fixtures.asterisk import ARI_LOGIN, RunningAsterisk, asterisk_plan, fresh_directory
 from tests.fixtures.box import TEST_PORT
-from tests.fixtures.pbx import (
-    ARI_LOGIN,
-    CompanyPbx,
-    GatewayPeer,
-    RunningAsterisk,
-    asterisk_plan,
-    fresh_directory,
-)
+from tests.fixtures.pbx import CompanyPbx, GatewayPeer
 
 GATEWAY_BASE = TEST_PORT + 500
 PBX_BASE = TEST_PORT + 600

@@ -16,7 +16,8 @@ from provisioning.caller.user_agent import SipCaller
 from provisioning.lite.asterisk_certificates import make_certificates
 from runtime.sip.ari import AriClient
 from runtime.sip.gateway import FALLBACK_CONTEXT, endpoint_name
-from tests.fixtures.pbx import CompanyPbx, RunningAsterisk
+from tests.fixtures.asterisk import RunningAsterisk
+from tests.fixtures.pbx import CompanyPbx
 from tests.integration.gateway.conftest import (
     COMPANY,
     NUMBER,

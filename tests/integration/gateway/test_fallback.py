@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from provisioning.caller.user_agent import SipCaller
-from tests.fixtures.pbx import RunningAsterisk
+from tests.fixtures.asterisk import RunningAsterisk
 from tests.integration.gateway.conftest import LAB, Apply, number_at_gateway, until
 
 
@@ -44,7 +44,9 @@ async def test_the_caller_hears_the_sentence(gateway: RunningAsterisk, apply: Ap
         await leg.answered(20)
         await leg.ended(40)
         sentence = gateway.plan.sentences_dir / "en" / "try_again_later.wav"
-        assert likeness(leg.heard.pcm(), leg.heard.rate_hz, sentence) > 0.8
+        # One packet behind the other: on a busy machine Asterisk pauses, and its pauses are not the matter here.
+        heard = np.concatenate([packet.samples for packet in leg.heard.packets])
+        assert likeness(heard, leg.heard.rate_hz, sentence) > 0.8
     await until(lambda: gateway.channels() == [], "no channel is left")
 
 

@@ -14,7 +14,7 @@ from appliance.telephony.domain import GatewayConfiguration
 from provisioning.caller.user_agent import SipCaller
 from runtime.sip.ari import AriClient
 from runtime.sip.gateway import run
-from tests.fixtures.pbx import RunningAsterisk
+from tests.fixtures.asterisk import RunningAsterisk
 from tests.integration.gateway.conftest import (
     LAB,
     PHONE,

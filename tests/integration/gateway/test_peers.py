@@ -12,7 +12,7 @@ import pytest
 from provisioning.caller.leg import CallFailed
 from provisioning.caller.user_agent import SipCaller
 from runtime.sip.gateway import endpoint_name
-from tests.fixtures.pbx import RunningAsterisk
+from tests.fixtures.asterisk import RunningAsterisk
 from tests.integration.gateway.conftest import (
     ACCOUNT,
     COMPANY,

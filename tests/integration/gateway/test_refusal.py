@@ -6,7 +6,7 @@ import pytest
 
 from provisioning.caller.user_agent import SipCaller
 from runtime.sip.gateway import FALLBACK_CONTEXT, REFUSE_CONTEXT
-from tests.fixtures.pbx import RunningAsterisk
+from tests.fixtures.asterisk import RunningAsterisk
 from tests.integration.gateway.conftest import LAB, Apply, StandInBridge, number_at_gateway, until
 
 REFUSALS = {

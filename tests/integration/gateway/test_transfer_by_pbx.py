@@ -8,7 +8,8 @@ import pytest
 
 from provisioning.caller import Leg, SipCaller
 from runtime.sip.gateway import FALLBACK_CONTEXT
-from tests.fixtures.pbx import CompanyPbx, RunningAsterisk
+from tests.fixtures.asterisk import RunningAsterisk
+from tests.fixtures.pbx import CompanyPbx
 from tests.integration.gateway.conftest import COMPANY, Apply, StandInBridge, until
 
 
