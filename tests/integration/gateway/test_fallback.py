@@ -44,7 +44,7 @@ async def test_the_caller_hears_the_sentence(gateway: RunningAsterisk, apply: Ap
         await leg.answered(20)
         await leg.ended(40)
         sentence = gateway.plan.sentences_dir / "en" / "try_again_later.wav"
-        # One packet behind the other: on a busy machine Asterisk pauses, and its pauses are not the matter here.
+        # One packet behind the other: a busy machine pauses, and that is not the matter here.
         heard = np.concatenate([packet.samples for packet in leg.heard.packets])
         assert likeness(heard, leg.heard.rate_hz, sentence) > 0.8
     await until(lambda: gateway.channels() == [], "no channel is left")
