@@ -222,5 +222,5 @@ def _decoders(
         }
         careful = pocketsphinx.Decoder(**shared, fwdflatlw=9.0, bestpathlw=11.0)
         careful.add_jsgf_string(_SINGLE, vocabulary.single_words_grammar)
-        quick = pocketsphinx.Decoder(**shared, fwdflat=False, bestpath=False, maxhmmpf=3000)
+        quick = pocketsphinx.Decoder(**shared, fwdflat=False, bestpath=False, pl_window=0)
         return careful, quick

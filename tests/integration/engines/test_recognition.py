@@ -1,0 +1,121 @@
+"""The recogniser through its server: the right words for the right stream, and none for noise."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from appliance.clients.speech import SttResult
+from models.lite.evaluate import score, spoken_lines
+from models.lite.recogniser import Recogniser
+from models.lite.telephone import spoken, through_telephone
+from tests.integration.engines.conftest import SpeechServer
+
+LINES = (
+    "what times do you have",
+    "yes please",
+    "wednesday at two thirty",
+    "no thank you goodbye",
+    "can i speak to a human",
+    "on monday",
+    "i want to leave a message",
+    "next thursday afternoon",
+)
+
+
+def telephone(text: str, voice: str = "en-us+m3") -> bytes:
+    return through_telephone(*spoken(text, voice))
+
+
+async def heard(server: SpeechServer, pcm: bytes, **options: object) -> list[SttResult]:
+    """All results of one segment, the final one last."""
+    stt = server.stt()
+    results: list[SttResult] = []
+    async with stt.stream(**options) as stream:  # type: ignore[arg-type]
+        for start in range(0, len(pcm), 640):
+            await stream.push(pcm[start : start + 640])
+        await stream.flush()
+        async for result in stream:
+            results.append(result)
+            if result.type == "final":
+                break
+    await stt.close()
+    return results
+
+
+async def test_a_line_is_heard_with_interim_results_times_and_confidence(speech: SpeechServer) -> None:
+    pcm = telephone("no thank you goodbye")
+    *interim, final = await heard(speech, pcm)
+    assert final.text == "no thank you goodbye"
+    assert interim
+    assert all(result.type == "interim" for result in interim)
+    assert [word.word for word in final.words] == final.text.split()
+    length_ms = len(pcm) // 32
+    times = [time for word in final.words for time in (word.start_ms, word.end_ms)]
+    assert times == sorted(times)
+    assert 100 <= times[0] < times[-1] <= length_ms
+    assert 0 < final.confidence <= 1
+    assert final.language == "en"
+    assert abs(final.audio_ms - length_ms) <= 40
+
+
+async def test_eight_streams_at_once_each_get_their_own_words(speech: SpeechServer) -> None:
+    audio = await asyncio.gather(*(asyncio.to_thread(telephone, line) for line in LINES))
+    results = await asyncio.gather(*(heard(speech, pcm) for pcm in audio))
+    assert [each[-1].text for each in results] == list(LINES)
+
+
+async def test_segments_of_one_stream_do_not_mix(speech: SpeechServer) -> None:
+    stt = speech.stt()
+    finals: list[str] = []
+    async with stt.stream() as stream:
+        for line in ("yes please", "on monday"):
+            await stream.push(telephone(line))
+            await stream.flush()
+        await stream.flush()
+        await stream.end()
+        finals = [result.text async for result in stream if result.type == "final"]
+    await stt.close()
+    assert finals == ["yes please", "on monday", ""]
+
+
+def silence() -> bytes:
+    return bytes(32_000)
+
+
+def hiss() -> bytes:
+    noise = np.random.default_rng(4).normal(0, 0.02, 32_000)
+    return (noise * 32767).astype("<i2").tobytes()
+
+
+def tone() -> bytes:
+    return (0.3 * 32767 * np.sin(2 * np.pi * 440 * np.arange(32_000) / 16_000)).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("sound", [silence, hiss, tone])
+async def test_what_is_no_speech_has_no_words(speech: SpeechServer, sound: object) -> None:
+    assert callable(sound)
+    (*_, final) = await heard(speech, sound())
+    assert final.text == ""
+    assert final.words == ()
+
+
+async def test_promised_phrases_are_heard(speech: SpeechServer) -> None:
+    (*_, final) = await heard(speech, telephone("orthodontic surgery"), phrases=["Orthodontic surgery", "ß!"])
+    assert final.text == "orthodontic surgery"
+
+
+async def test_clipped_and_odd_audio_still_has_a_result(speech: SpeechServer) -> None:
+    loud = np.clip(np.frombuffer(telephone("on monday"), "<i2").astype(int) * 8, -32768, 32767)
+    (*_, final) = await heard(speech, loud.astype("<i2").tobytes())
+    assert final.type == "final"
+    assert (await heard(speech, b"\1\0"))[-1].text == ""
+    assert (await heard(speech, b""))[-1].text == ""
+
+
+def test_word_error_rate_on_telephone_speech() -> None:
+    lines = ("i would like to book an appointment please", "at ten o'clock", "yes please", "on monday")
+    result = score(spoken_lines(("en-us", "en-us+m3", "en-us+f3"), lines), Recogniser("en"))
+    assert result.rate < 0.2, result.wrong
