@@ -145,7 +145,10 @@ class AgentSide:
 
     async def close(self) -> None:
         """Leaves and deletes the room."""
-        await self._leave()
+        # Side by side: a join that is still on its way ends with the room.
+        await asyncio.gather(self._leave(), self._delete())
+
+    async def _delete(self) -> None:
         if not self._made:
             return
         for attempt in range(_DELETE_ATTEMPTS):

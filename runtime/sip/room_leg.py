@@ -23,9 +23,10 @@ SAMPLE_RATE_HZ: Final = 16_000
 AGENT_ATTRIBUTE: Final = "trunkline.agent"
 _CONNECT_TIMEOUT_SECONDS: Final = 8.0
 _REQUEST_TIMEOUT_SECONDS: Final = 4.0
+_ABANDONED_CONNECT_SECONDS: Final = 20.0
 _ALIVE_CHECK_SECONDS: Final = 0.4
-_ALIVE_MISSES: Final = 4
-"""A living agent's track never stops (silence is sent too), so 1.6 s without a packet mean that it is gone;
+_ALIVE_MISSES: Final = 5
+"""A living agent's track never stops (silence is sent too), so 2 s without a packet mean that it is gone;
 LiveKit itself notices a killed process only after many seconds."""
 _DTMF_CODES: Final = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
 
@@ -57,6 +58,7 @@ class RoomLeg:
         self._source: rtc.AudioSource | None = None
         self._agent: str | None = None
         """Identity of the agent that serves this call."""
+        self._connecting: asyncio.Future[None] | None = None
         self._dismissed: set[str] = set()
         """Agents that no longer count: whatever they do or say, it happens to nobody."""
         self._finished = False
@@ -78,7 +80,12 @@ class RoomLeg:
         """Joins, tells its attributes and publishes the caller's track."""
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_SECONDS):
-                await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
+                # Never cancelled: the native side takes a connect that nobody finishes for a panic, and the
+                # SDK then ends the whole process by SIGTERM.
+                self._connecting = asyncio.ensure_future(
+                    self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
+                )
+                await asyncio.shield(self._connecting)
                 participant = self._room.local_participant
                 participant.register_rpc_method("trunkline.hangup", self._rpc_hangup)
                 participant.register_rpc_method("trunkline.transfer", self._rpc_transfer)
@@ -125,6 +132,11 @@ class RoomLeg:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._connecting is not None and not self._connecting.done():
+            # It ends by itself soon, at the latest by the SDK's own limits or with the room.
+            await asyncio.wait({self._connecting}, timeout=_ABANDONED_CONNECT_SECONDS)
+        if self._connecting is not None and self._connecting.done() and not self._connecting.cancelled():
+            self._connecting.exception()  # a failure that nobody waits for any more
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
                 await self._room.disconnect()

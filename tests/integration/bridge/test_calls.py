@@ -8,6 +8,7 @@ import pytest
 
 from provisioning.lite.box import Box
 from tests.fixtures.calls import PlacedCall, place_call
+from tests.integration.bridge.conftest import nothing_is_left
 from tests.integration.bridge.room_agent import Agents, RoomAgent, until
 
 
@@ -72,13 +73,22 @@ async def test_a_caller_who_gives_up_while_it_rings_leaves_nothing(box: Box, age
         assert row["answered_at"] is None
 
 
-async def test_a_caller_who_gives_up_at_once_leaves_nothing(box: Box, agents: Agents) -> None:
+async def test_callers_who_give_up_at_any_moment_leave_nothing_and_the_bridge_alive(
+    box: Box, agents: Agents
+) -> None:
     agents.becomes_ready = False
-    for pause in (0.0, 0.02, 0.05, 0.1):
+    before = box.pids("bridge")[0]
+
+    async def give_up_after(seconds: float) -> None:
         async with place_call(box, start=False) as call:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(seconds)
             await call.leg.hangup()
             assert call.leg.over.is_set()
+
+    await asyncio.gather(*(give_up_after(step * 0.04) for step in range(9)))
+    await nothing_is_left(box)
+    # A connect to a room that was cut off half-way once ended the whole process.
+    assert box.pids("bridge")[0] == before
 
 
 async def test_an_unknown_number_is_refused_without_a_room(box: Box, agents: Agents) -> None:

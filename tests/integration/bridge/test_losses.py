@@ -15,7 +15,7 @@ from tests.integration.bridge.room_agent import Agents, until
 from tests.integration.bridge.test_calls import conversation, ended
 from tests.integration.bridge.test_transfers import human
 
-IMPATIENT = {"gateway.rtp_timeout_seconds": 4, "bridge.agent_ready_timeout_seconds": 4.0}
+IMPATIENT = {"gateway.rtp_timeout_seconds": 4}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +85,7 @@ async def test_an_agent_that_does_not_come_is_called_once_more_while_it_rings(
 async def test_without_any_agent_a_human_is_called(box: Box, agents: Agents) -> None:
     agents.becomes_ready = False
     async with human(box) as telephone, place_call(box, start=False) as call:
-        theirs = await telephone.next_call()
+        theirs = await telephone.next_call(90)
         await theirs.answer()
         await call.leg.answered()
         said = await call.leg.speak("hello, can you help me")
