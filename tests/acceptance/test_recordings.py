@@ -202,7 +202,7 @@ async def _empty(box: Box) -> bool:
     return not _spools(box)
 
 
-async def _until(condition: Callable[[], Awaitable[bool]], what: str, *, within_seconds: float = 90) -> None:
+async def _until(condition: Callable[[], Awaitable[bool]], what: str, *, within_seconds: float = 120) -> None:
     end = time.monotonic() + within_seconds
     while not await condition():
         assert time.monotonic() < end, f"did not happen within {within_seconds} s: {what}"

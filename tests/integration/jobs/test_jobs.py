@@ -101,8 +101,8 @@ async def test_with_the_database_down_report_and_recording_arrive_later(
         assert spool.exists()
     finally:
         await asyncio.to_thread(jobs.start, "postgres")
-    await until(lambda: _stored(data, tenant, grant), "the recording arrives", within_seconds=90)
-    await until(lambda: _gone(report), "the report is delivered", within_seconds=90)
+    await until(lambda: _stored(data, tenant, grant), "the recording arrives")
+    await until(lambda: _gone(report), "the report is delivered")
     async with data.work(tenant.organization_id) as uow:
         call = await uow.session.get_one(Call, tenant.call_id)
         assert (call.outcome, call.finished_at is not None) == ("booked", True)
@@ -119,7 +119,7 @@ async def test_with_the_tool_api_down_a_report_arrives_later(jobs: Box, data: Da
         assert report.exists()
     finally:
         await asyncio.to_thread(jobs.start, "tool_api")
-    await until(lambda: _gone(report), "the report is delivered", within_seconds=90)
+    await until(lambda: _gone(report), "the report is delivered")
     async with data.work(tenant.organization_id) as uow:
         assert (await uow.session.get_one(Call, tenant.call_id)).outcome == "booked"
 
@@ -191,7 +191,7 @@ async def _tried(box: Box, *names: str) -> bool:
 async def _ready(box: Box, **parts: bool) -> bool:
     """Whether the jobs worker says that it is ready, or exactly these states of its parts."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"http://127.0.0.1:{box.ports['jobs']}/health/ready", timeout=10)
+        answer = await client.get(f"http://127.0.0.1:{box.ports['jobs']}/health/ready", timeout=30)
     said = answer.json()
     if not parts:
         return answer.status_code == 200 and said["ready"]

@@ -88,7 +88,7 @@ async def recording_row(data: Data, tenant: Tenant, grant: RecordingGrant) -> Re
         return row
 
 
-async def until(condition: Callable[[], Awaitable[_T]], what: str, *, within_seconds: float = 60) -> _T:
+async def until(condition: Callable[[], Awaitable[_T]], what: str, *, within_seconds: float = 120) -> _T:
     """Waits for a condition to hold and returns what it gave."""
     end = time.monotonic() + within_seconds
     while True:
