@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -17,6 +17,7 @@ from appliance.clients import kserve
 from appliance.clients.kserve import Tensor
 from appliance.errors import AtCapacity, InvalidInput, TrunklineError
 from models.lite.recogniser_pool import RecogniserPool, RecogniserStream
+from models.lite.vocabulary import check_language
 from models.lite.voice import Voice
 
 _log = structlog.get_logger(__name__)
@@ -117,21 +118,29 @@ class SpeechService(kserve.services.GRPCInferenceServiceServicer):
 
     async def ModelStreamInfer(self, requests: Any, context: Any) -> None:  # noqa: N802
         """One stream: a sequence of audio for `stt`, or sentences for `tts`."""
+        refusal: tuple[Any, str] | None = None
         try:
-            first = await self._next(requests)
-            if first is None:
-                return
-            if first.model_name not in self._places:
-                await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no model {first.model_name!r}.")
-            async with self._places[first.model_name].place():
-                if first.model_name == STT:
-                    await self._recognise(first, requests, context)
-                else:
-                    await self._speak(first, requests, context)
+            await self._serve(requests, context)
         except* TrunklineError as errors:
-            await _abort(context, errors)
+            error = _first(errors)
+            refusal = (_STATUS.get(error.code, grpc.StatusCode.UNAVAILABLE), error.message)
         except* TimeoutError:
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The stream was idle for too long.")
+            refusal = (grpc.StatusCode.DEADLINE_EXCEEDED, "The stream was idle for too long.")
+        if refusal is not None:
+            # Outside of the handlers: what `abort` raises must reach grpc as it is.
+            await context.abort(*refusal)
+
+    async def _serve(self, requests: Any, context: Any) -> None:
+        first = await self._next(requests)
+        if first is None:
+            return
+        if first.model_name not in self._places:
+            raise InvalidInput(f"There is no model {first.model_name!r}.", field="model_name")
+        async with self._places[first.model_name].place():
+            if first.model_name == STT:
+                await self._recognise(first, requests, context)
+            else:
+                await self._speak(first, requests, context)
 
     async def _next(self, requests: Any) -> Any:
         """The next request, None at the end. TimeoutError when the client says nothing for too long."""
@@ -142,6 +151,7 @@ class SpeechService(kserve.services.GRPCInferenceServiceServicer):
         options, _ = _stt_request(first)
         if not kserve.parameter(first, "sequence_start"):
             raise InvalidInput("A stream begins with sequence_start.", field="sequence_start")
+        check_language(options["language"])
         stream = await self._recognisers.open(language=options["language"], phrases=options["phrases"])
         owed = _Owed()
         try:
@@ -241,13 +251,12 @@ def _stt_request(request: Any) -> tuple[dict[str, Any], bytes]:
     return {"language": language, "phrases": phrases, "flush": said.get("flush") is True}, pcm
 
 
-async def _abort(context: Any, errors: BaseExceptionGroup[TrunklineError]) -> NoReturn:
+def _first(errors: BaseExceptionGroup[TrunklineError]) -> TrunklineError:
     found: BaseException = errors
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     assert isinstance(found, TrunklineError)
-    await context.abort(_STATUS.get(found.code, grpc.StatusCode.UNAVAILABLE), found.message)
-    raise AssertionError("abort returned")
+    return found
 
 
 async def serve(

@@ -141,11 +141,17 @@ class Vocabulary:
         return out.getvalue()
 
 
-def load_vocabulary(language: str) -> Vocabulary:
-    """The vocabulary of a language such as `en` or `en-GB`. InvalidInput when there is none."""
+def check_language(language: str) -> Path:
+    """The vocabulary file of a language such as `en` or `en-GB`. InvalidInput when there is none."""
     path = _FOLDER / f"{language.split('-')[0].lower()}.yaml"
     if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]+)*", language) or not path.is_file():
         raise InvalidInput(f"The lite recogniser does not know the language {language!r}.", field="language")
+    return path
+
+
+def load_vocabulary(language: str) -> Vocabulary:
+    """The vocabulary of a language. InvalidInput when there is none."""
+    path = check_language(language)
     # BaseLoader: "yes", "no" and "on" are words here and not booleans.
     tree: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
     lists = {name: [Pattern(str(item)) for item in items] for name, items in tree["lists"].items()}
