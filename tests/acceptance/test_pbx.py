@@ -12,7 +12,6 @@ import pytest
 
 from provisioning.caller import Leg, SipCaller
 from provisioning.caller.dialogue import Dialogue
-from provisioning.caller.leg import CallFailed
 from provisioning.demo.call_records import CallRecords, Row
 from provisioning.lite.box import Box
 from tests.fixtures.pbx import CompanyPbx
@@ -60,16 +59,14 @@ async def conversation(box: Box, pbx: CompanyPbx, extension: str) -> AsyncIterat
 
 
 async def answered(phone: SipCaller, pbx: CompanyPbx) -> Leg:
-    """A call of this telephone that the agent has answered; a box that is busy says 503, and we come again."""
+    """A call of this telephone that the agent has answered. A busy box says 503, and we come again."""
     for _ in range(5):
         leg = await phone.call(f"sip:{NUMBER}@{pbx.address}")
-        try:
-            await leg.answered(90)
-        except CallFailed as refused:
-            assert refused.status == 503
-            await asyncio.sleep(5)
-        else:
+        status = await leg.final(90)
+        if status < 300:
             return leg
+        assert status == 503
+        await asyncio.sleep(5)
     raise AssertionError("the box stayed busy")
 
 
