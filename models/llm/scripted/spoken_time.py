@@ -29,7 +29,7 @@ _RANKS: Mapping[str, int] = {word: n for n, word in enumerate(_ORDINALS)} | {"th
 
 _HALF_DAY = r"(?: ?(?P<half>am|pm|in the morning|in the afternoon|in the evening|at night))?"
 _CLOCK = re.compile(
-    r"(?:(?P<lead>at|around|about|for|by|make it|it|before|after|past|do|say|is|have|then|not) )?"
+    r"(?:(?P<lead>at|around|about|for|by|make it|it|before|after|past|do|say|is|then|not) )?"
     r"(?P<hour>\d{1,2})(?:(?:[:.]| )(?P<minute>[0-5]\d|oh \d))?(?P<sharp> o'clock)?"
     + _HALF_DAY
     + r"(?![\d:])"
