@@ -30,7 +30,7 @@ TEST_DIRECTORY = REPOSITORY / "var" / f"test-{os.environ.get('TRUNKLINE_TEST_POR
 FOLDERS = ("tests/unit", "tests/integration", "tests/acceptance")
 MOST_TO_REPEAT = 15
 LOG_LINES = 20
-PASS_SECONDS = float(os.environ.get("TRUNKLINE_TEST_SECONDS", "1800"))
+PASS_SECONDS = float(os.environ.get("TRUNKLINE_TEST_SECONDS", "2400"))
 _PR_SET_CHILD_SUBREAPER = 36
 _NO_TESTS, _USAGE = 5, 4
 
