@@ -5,24 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from livekit import rtc
-from livekit.agents import JobContext, RunContext
+from livekit.agents import JobContext
 
 from appliance.calls.dispatch import DispatchMetadata
-from appliance.calls.domain import CallContext, Finish, ToolAnswer
+from appliance.calls.domain import CallContext, Finish
 from appliance.clients.tool_api import ToolApiClient
-from appliance.errors import TrunklineError
 from appliance.settings import Settings
 from runtime.agent.conversation import Conversation, Engine, Engines, TurnModels
 from runtime.agent.ear import Ear
 from runtime.agent.ending import Ending
 from runtime.agent.finish import deliver_finish
 from runtime.agent.keypad import as_words
+from runtime.agent.owned_tasks import OwnedTasks
 from runtime.agent.phrases import FIRST, FIRST_OF_A_LATER_WORKER, LATER, PhraseKey, Phrases
 from runtime.agent.prompts import system_prompt
 from runtime.agent.pulse import Pulse
@@ -68,7 +67,7 @@ class CallSession:
         self._ear = Ear(self._recorder)
         self._log = TurnLog()
         self._reports = TurnReports(self._api, metadata.call_id, self._log)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks()
         self._answered_at: float | None = None
         self._closed = False
         # Known when the context is there:
@@ -89,7 +88,6 @@ class CallSession:
         try:
             context = await self._api.context(self.call_id)
             self._prepare(context)
-            self._recorder.open()
             assert self._phrases is not None
             first = FIRST if self._attempt == 1 else FIRST_OF_A_LATER_WORKER
             await asyncio.gather(connecting, self._phrases.prepare(first, timeout_seconds=_PREPARE_SECONDS))
@@ -101,10 +99,10 @@ class CallSession:
         await self._speaker.publish(self._job.room)
         assert self._conversation is not None
         await self._conversation.start()
-        self._own(self._phrases.prepare(LATER, timeout_seconds=60.0), "phrases")
+        self._tasks.add(self._phrases.prepare(LATER, timeout_seconds=60.0), "phrases")
         assert self._pulse is not None
-        self._own(self._pulse.run(), "pulse")
-        self._own(self._reports.run(), "turn-reports")
+        self._tasks.add(self._pulse.run(), "pulse")
+        self._tasks.add(self._reports.run(), "turn-reports")
         self._link.scan()
         await self._link.say_state("ready")
         _log.info("ready", attempt=self._attempt)
@@ -118,9 +116,7 @@ class CallSession:
             await self._ending.aclose()
         if self._tools is not None:
             await self._tools.settle(timeout_seconds=_TOOLS_SECONDS)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
         if self._conversation is not None:
             with contextlib.suppress(Exception):  # the report matters more than an orderly end of the session
                 async with asyncio.timeout(3.0):
@@ -144,7 +140,6 @@ class CallSession:
             self._attempt,
             context.tools,
             self._log,
-            {"end_call": self._after_end_call, "transfer_to_human": self._after_transfer},
             failure_sentence=snapshot.sentences.tool_failed,
         )
         self._conversation = Conversation(
@@ -170,6 +165,8 @@ class CallSession:
             began=self._pulse.stop,
             leave=self._leave,
         )
+        self._tools.after("end_call", self._ending.after_end_call)
+        self._tools.after("transfer_to_human", self._ending.after_transfer)
 
     # What the room tells
 
@@ -178,7 +175,7 @@ class CallSession:
         if self._answered_at is None:
             self._answered_at = time.monotonic()
             self._recorder.start()
-            self._own(self._open_call(), "open-call")
+            self._tasks.add(self._open_call(), "open-call")
 
     def caller_held(self, on: bool) -> None:
         self._speaker.hold(on)
@@ -259,7 +256,7 @@ class CallSession:
             self._ending.begin_time_over()
 
     def keys_entered(self, keys: str) -> None:
-        self._own(self._take_keys(keys), "keys")
+        self._tasks.add(self._take_keys(keys), "keys")
 
     # What is done
 
@@ -291,20 +288,6 @@ class CallSession:
         await self._conversation.interrupt()
         self._conversation.answer(as_words(keys))
 
-    async def _after_end_call(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
-        assert self._ending is not None
-        await context.wait_for_playout()
-        if context.speech_handle.interrupted:
-            return ToolAnswer(ok=False, code="caller_goes_on")
-        self._ending.begin_goodbye()
-        return None
-
-    async def _after_transfer(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
-        assert self._ending is not None
-        context.disallow_interruptions()
-        await context.wait_for_playout()
-        return await self._ending.transfer(answer)
-
     def _announced(self, text: str) -> None:
         """The agent was heard outside the conversation."""
         now = time.time()
@@ -326,26 +309,10 @@ class CallSession:
             ended_by=ending.ended_by,
             segments=self._log.segments,
             turns=self._log.turns,
-            recording_id=grant.recording_id if grant is not None and self._answered_at is not None else None,
+            recording_id=grant.recording_id if grant is not None else None,
             attempt=self._attempt,
         )
         delivered = await deliver_finish(
             self._api, self.call_id, finish, spool_dir=self._settings.spool_dir, grant=grant
         )
         _log.info("call finished", outcome=finish.outcome, ended_by=finish.ended_by, delivered=delivered)
-
-    def _own(self, work: Awaitable[None], name: str) -> None:
-        async def owned() -> None:
-            try:
-                await work
-            except TrunklineError as error:
-                _log.warning("a task of the call failed", task=name, code=error.code)
-            except Exception:
-                _log.exception("a task of the call failed", task=name)
-
-        task = asyncio.create_task(owned(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-
-CallFactory = Callable[[JobContext, DispatchMetadata], CallSession]

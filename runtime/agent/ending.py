@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import structlog
+from livekit.agents import RunContext
 
 from appliance.calls.domain import Outcome, Party, ToolAnswer
 from runtime.agent.conversation import Conversation
@@ -90,11 +91,23 @@ class Ending:
             _log.error("call cannot go on", engine=what)
         self._begin("failed", self._failed())
 
-    async def transfer(self, answer: ToolAnswer) -> ToolAnswer | None:
-        """Transfers in mid-conversation, as the tool API has decided.
+    async def after_end_call(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
+        """The model wants to end the call: it does when its goodbye was heard to the end."""
+        await context.wait_for_playout()
+        if context.speech_handle.interrupted:
+            return ToolAnswer(ok=False, code="caller_goes_on")
+        self.begin_goodbye()
+        return None
+
+    async def after_transfer(self, answer: ToolAnswer, context: RunContext[Any]) -> ToolAnswer | None:
+        """The model wants a person to take over, and the tool API has decided who.
 
         None when the caller has been taken over, else what the model is told of the failure.
         """
+        if context.speech_handle.interrupted:
+            return ToolAnswer(ok=False, code="caller_goes_on")
+        context.disallow_interruptions()
+        await context.wait_for_playout()
         result = answer.result or {}
         target = str(result.get("target") or self._target or "")
         if not target:

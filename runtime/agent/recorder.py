@@ -1,6 +1,6 @@
 """Records a call: caller left, agent right, written to the encrypted spool by a thread of its own.
 
-It records from the answer on and before the spool can be opened: what is spoken meanwhile waits in memory.
+It records from the answer on; what is spoken before the spool is open waits in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from uuid import UUID
 import structlog
 
 from appliance.calls.domain import RecordingGrant
-from appliance.errors import TrunklineError
+from appliance.errors import TrunklineError, Unavailable
 from appliance.recordings.spool import SpoolWriter
 from runtime.agent.timeline import AGENT, CALLER, SAMPLE_RATE_HZ, Placement, Samples, StereoTimeline
 
@@ -55,14 +55,14 @@ class CallRecorder:
         self._held = False
         self.grant: RecordingGrant | None = None
 
-    def open(self) -> None:
-        """Asks for the spool; call it while it still rings."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._write(), name="recorder")
-
     def start(self) -> None:
-        """The call is answered: position 0 of the recording is now."""
-        self._started_at = time.monotonic()
+        """The call is answered: position 0 of the recording is now, and the spool is asked for.
+
+        A call that was never answered has no recording.
+        """
+        if self._started_at is None:
+            self._started_at = time.monotonic()
+            self._task = asyncio.create_task(self._write(), name="recorder")
 
     def position_ms(self, at: float) -> int:
         """Milliseconds of the recording at a monotonic time."""
@@ -104,8 +104,7 @@ class CallRecorder:
                 if self._writer is None and self._started_at is not None and not self._failed:
                     await self._open_writer()
                 if self._writer is not None:
-                    if self._started_at is not None:
-                        await self._flush(self._sample(time.monotonic()))
+                    await self._flush(self._sample(time.monotonic()))
                     await self._in_thread(self._writer.close)
         except (TimeoutError, TrunklineError, OSError) as error:
             _log.warning("recording not sealed by the worker", reason=type(error).__name__)
@@ -120,15 +119,13 @@ class CallRecorder:
         while self._writer is None and not self._failed:
             try:
                 await self._open_writer()
-            except TrunklineError as error:
+            except Unavailable as error:
                 _log.warning("recording has no place yet", reason=error.code)
                 await asyncio.sleep(_RETRY_SECONDS)
-            except OSError as error:
+            except (OSError, TrunklineError) as error:
                 self._fail(error)
         while not self._failed:
             await asyncio.sleep(_WRITE_EVERY_SECONDS)
-            if self._started_at is None:
-                continue
             try:
                 await self._flush(self._sample(time.monotonic() - _BEHIND_SECONDS))
             except (OSError, TrunklineError) as error:

@@ -41,6 +41,7 @@ class RoomLink:
         self._active = False
         self._held = False
         self._left = False
+        self._watching = False
 
     def attach(self) -> None:
         """Before the room is entered, so that nothing is missed."""
@@ -52,7 +53,8 @@ class RoomLink:
         self._room.on("disconnected", self._room_lost)
 
     def scan(self) -> None:
-        """After the room is entered: what was there before."""
+        """When the call is ready for it: what is there now; from then on, what changes."""
+        self._watching = True
         caller = self._room.remote_participants.get(self._caller)
         if caller is not None:
             self._seen(caller)
@@ -109,6 +111,8 @@ class RoomLink:
         if status == "hangup":
             self._leave()
             return
+        if not self._watching:
+            return
         if status == "active" and not self._active:
             self._active = True
             self._listener.caller_active()
@@ -136,6 +140,8 @@ class RoomLink:
     def _track(
         self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
     ) -> None:
+        if not self._watching:
+            return
         if participant.identity == self._caller and track.kind == rtc.TrackKind.KIND_AUDIO:
             self._listener.caller_track(track)
 

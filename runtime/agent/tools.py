@@ -38,7 +38,6 @@ class CallTools:
         attempt: int,
         descriptions: tuple[ToolDescription, ...],
         log: TurnLog,
-        after: dict[str, AfterTool],
         *,
         failure_sentence: str,
     ) -> None:
@@ -47,12 +46,16 @@ class CallTools:
         self._attempt = attempt
         self._descriptions = descriptions
         self._log = log
-        self._after = after
+        self._after: dict[str, AfterTool] = {}
         self._failure_sentence = failure_sentence
         self._count = 0
         self._running: set[asyncio.Task[ToolAnswer]] = set()
         self.succeeded: list[str] = []
         """Actions that were done, in order."""
+
+    def after(self, action: str, then: AfterTool) -> None:
+        """Has `then` done after each success of a tool, before the model hears of it."""
+        self._after[action] = then
 
     def function_tools(self) -> list[llm.Tool | llm.Toolset]:
         return [self._function_tool(description) for description in self._descriptions]
