@@ -45,7 +45,7 @@ def start_worker(box: Box, tmp_path: Path) -> Iterator[Callable[[Mapping[str, An
                 stderr=log,
             )
         processes.append(process)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while True:
             with contextlib.suppress(OSError):
                 urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2)
