@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +78,15 @@ def test_deadlines_alone_end_every_call(
         # What answers to the bridge's own doing never comes: only time passes.
         state, _ = step(state, Simple.LATE)
     assert state.phase is Phase.ENDED
+
+
+def test_time_alone_ends_a_call_from_every_state_there_is() -> None:
+    for phase, flags in product(Phase, product([False, True], repeat=7)):
+        escalates, up, room, media, agent, asked, is_outbound = flags
+        state = CallState(phase, escalates, 2, up, room, media, agent, asked, is_outbound)
+        for _ in range(10):
+            state, _ = step(state, Simple.LATE)
+        assert state.phase is Phase.ENDED, (phase, flags)
 
 
 @careful
