@@ -166,7 +166,7 @@ async def many(box: Box, count: int) -> list[str]:
     return failures
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_after_many_calls_nothing_is_left(box: Box) -> None:
     box.start()
     async with CallRecords(box.settings, box.seed.organization_id) as records:
