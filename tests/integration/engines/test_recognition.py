@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from appliance.clients.speech import SttResult
-from models.lite.evaluate import score, spoken_lines
+from models.lite.evaluate import recorded_words, score, spoken_lines
 from models.lite.recogniser import Recogniser
 from models.lite.telephone import spoken, through_telephone
 from tests.integration.engines.conftest import SpeechServer
@@ -119,3 +120,13 @@ def test_word_error_rate_on_telephone_speech() -> None:
     lines = ("i would like to book an appointment please", "at ten o'clock", "yes please", "on monday")
     result = score(spoken_lines(("en-us", "en-us+m3", "en-us+f3"), lines), Recogniser("en"))
     assert result.rate < 0.2, result.wrong
+
+
+RECORDED = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+
+
+def test_word_error_rate_on_recorded_people() -> None:
+    """Single words of a person (Debian's asterisk-core-sounds-en-wav) at 8 kHz."""
+    result = score(recorded_words(RECORDED), Recogniser("en"))
+    assert result.words > 40
+    assert result.rate < 0.4, result.wrong
