@@ -6,11 +6,16 @@ import json
 import tempfile
 from pathlib import Path
 
+import tenacity
 import urllib3
 from minio import Minio
 from minio.credentials.providers import StaticProvider
+from minio.error import MinioAdminException, MinioException
 from minio.minioadmin import MinioAdmin
+from urllib3.exceptions import HTTPError
 
+from appliance.errors import Unavailable
+from appliance.settings import ObjectStoreSettings
 from provisioning.lite.part import Site
 from provisioning.lite.settings_file import read_secret
 
@@ -65,8 +70,6 @@ def provision_object_store(site: Site) -> None:
         region=settings.region,
         http_client=transport,
     )
-    if not client.bucket_exists(bucket_name=settings.bucket):
-        client.make_bucket(bucket_name=settings.bucket, object_lock=True)
     admin = MinioAdmin(
         endpoint=settings.endpoint,
         credentials=StaticProvider(ROOT_USER, password),
@@ -74,6 +77,26 @@ def provision_object_store(site: Site) -> None:
         secure=settings.secure,
         http_client=transport,
     )
+    try:
+        _provision(client, admin, settings)
+    except (MinioException, MinioAdminException, HTTPError) as error:
+        raise Unavailable(
+            f"The object store does not let itself be set up ({type(error).__name__}).",
+            remedy="Read its log, and start the box again.",
+        ) from error
+
+
+# The store says it is ready a moment before its locks and users are: it answers 503 until then.
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type((MinioException, MinioAdminException, HTTPError)),
+    wait=tenacity.wait_exponential(multiplier=0.2, max=2),
+    stop=tenacity.stop_after_delay(60),
+    reraise=True,
+)
+def _provision(client: Minio, admin: MinioAdmin, settings: ObjectStoreSettings) -> None:
+    """Each step may be repeated: what is there already stays as it is."""
+    if not client.bucket_exists(bucket_name=settings.bucket):
+        client.make_bucket(bucket_name=settings.bucket, object_lock=True)
     admin.user_add(access_key=settings.access_key, secret_key=settings.secret_key.reveal())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "policy.json"

@@ -16,7 +16,7 @@ import pytest
 
 from tests.fixtures.box import TEST_PORT
 
-PORT_BASE = TEST_PORT + 400
+PORT_BASE = TEST_PORT + 1500
 RECORDED = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 PARTS = {
     "postgres",

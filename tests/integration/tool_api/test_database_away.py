@@ -18,7 +18,7 @@ from provisioning.lite.box import Box
 from tests.fixtures.box import REPOSITORY, TEST_PORT
 from tests.integration.tool_api.world import World, world
 
-PORTS_APART = 500
+PORTS_APART = 1100
 
 
 @pytest.fixture(scope="module")
