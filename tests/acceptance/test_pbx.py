@@ -109,11 +109,6 @@ async def test_an_extension_is_answered_holds_presses_keys_and_is_connected(
 
         await call.leg.send_dtmf("0")  # the key for a person
         theirs = await human.next_call(60)
-
-        async def key_is_kept() -> bool:
-            return "pressed 0" in [turn["caller_text"] for turn in await call.turns()]
-
-        await until(key_is_kept, "the key is part of the conversation")
         await theirs.answer()
         said = await call.leg.speak("hello can you help me with my bill")
         await theirs.hears_speech(60, since_ns=said.first_speech_ns)
@@ -127,6 +122,11 @@ async def test_an_extension_is_answered_holds_presses_keys_and_is_connected(
             return rows[0]["ended_at"] is not None and rows[0]["outcome"] == "transferred"
 
         await until(ended, "the call is kept as transferred")
+
+        async def key_is_kept() -> bool:
+            return "pressed 0" in [turn["caller_text"] for turn in await call.turns()]
+
+        await until(key_is_kept, "the key is part of the conversation")
         events = [event["detail"] for event in await call.records.events(call.row["id"])]
         assert events
     await nothing_is_left(box)
