@@ -24,7 +24,7 @@ down: ## stop the box that `make demo` left running; its data stays
 	@test -x $(VENV)/appliance || { echo "Nothing is set up here, so nothing runs."; exit 0; }; $(VENV)/appliance down
 
 test: setup lint type imports ## set up, lint, type, import rules, every test; PYTEST="-k name" or PYTEST=path narrows
-	@$(VENV)/python -m tests.run $(PYTEST)
+	@$(VENV)/python -m $(if $(CI),tests.run,tests.lanes) $(PYTEST)
 
 test-unit: setup ## the quick tests only
 	@$(VENV)/python -m tests.run tests/unit $(PYTEST)
