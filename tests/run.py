@@ -190,6 +190,8 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts its background jobs with SIGINT ignored, and pytest would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _become_reaper()
     try:
         return run(sys.argv[1:])
