@@ -15,6 +15,8 @@ from tests.integration.bridge.room_agent import Agents, until
 
 @pytest.fixture
 async def agents(box: Box) -> AsyncIterator[Agents]:
+    # The worker of another test would come to these calls too, and be ready where this agent is not.
+    await asyncio.to_thread(box.stop, "worker")
     # Beside the loop, in which a test may have the line between bridge and Asterisk.
     await asyncio.to_thread(box.start, "bridge")
     async with Agents(box) as agents:
