@@ -43,6 +43,7 @@ class Switchboard:
         self._bridge: str | None = None
         self._external: str | None = None
         self._caller_bridged = False
+        self._closed = False
         channels.claim(caller_channel, self._caller_event)
 
     def _caller_event(self, event: Event) -> None:
@@ -60,8 +61,13 @@ class Switchboard:
     # Media
 
     async def open_media(self) -> AudioSocketConnection:
-        """Makes the external channel and the bridge, again after a loss; returns the audio connection."""
+        """Makes the external channel and the bridge, again after a loss; returns the audio connection.
+
+        Raises Conflict when the call was closed meanwhile: nothing would take down what is made then.
+        """
         await self._drop_external()
+        if self._closed:
+            raise Conflict("The call is over; it gets no audio any more.")
         identity = uuid4()
         external = f"{EXTERNAL_PREFIX}{identity}"
         entered = asyncio.Event()
@@ -138,6 +144,7 @@ class Switchboard:
 
     async def close(self, *, hang_up_caller: bool, q850_cause: int) -> None:
         """Takes everything down and gives the channels up."""
+        self._closed = True
         if hang_up_caller and not self.caller_gone:
             await self._try(self._ari.hangup, self.caller_channel, q850_cause)
         await self._drop_external()
