@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 SAMPLE_RATE_HZ: Final = 16_000
 AGENT_ATTRIBUTE: Final = "trunkline.agent"
+_HANGUP_METHOD: Final = "trunkline.hangup"
+_TRANSFER_METHOD: Final = "trunkline.transfer"
 _CONNECT_TIMEOUT_SECONDS: Final = 8.0
 _REQUEST_TIMEOUT_SECONDS: Final = 4.0
 _ABANDONED_CONNECT_SECONDS: Final = 20.0
@@ -56,6 +58,7 @@ class RoomLeg:
         self._handlers = handlers
         self._room = rtc.Room()
         self._source: rtc.AudioSource | None = None
+        self._publication: rtc.LocalTrackPublication | None = None
         self._agent: str | None = None
         """Identity of the agent that serves this call."""
         self._connecting: asyncio.Future[None] | None = None
@@ -87,15 +90,15 @@ class RoomLeg:
                 )
                 await asyncio.shield(self._connecting)
                 participant = self._room.local_participant
-                participant.register_rpc_method("trunkline.hangup", self._rpc_hangup)
-                participant.register_rpc_method("trunkline.transfer", self._rpc_transfer)
+                participant.register_rpc_method(_HANGUP_METHOD, self._rpc_hangup)
+                participant.register_rpc_method(_TRANSFER_METHOD, self._rpc_transfer)
                 await participant.set_attributes(dict(attributes))
                 self._source = rtc.AudioSource(SAMPLE_RATE_HZ, 1, queue_size_ms=0)
                 track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
                 options = rtc.TrackPublishOptions(
                     source=rtc.TrackSource.SOURCE_MICROPHONE, dtx=False, red=False
                 )
-                await participant.publish_track(track, options)
+                self._publication = await participant.publish_track(track, options)
         except Exception as error:  # the SDK has no error of its own for half of its failures
             raise Unavailable(f"The room cannot be joined ({type(error).__name__}).") from error
         # Who was there before us made no event.
@@ -139,12 +142,19 @@ class RoomLeg:
             self._connecting.exception()  # a failure that nobody waits for any more
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
+                if self._publication is not None and self._room.isconnected():
+                    # The SDK frees a room (half a megabyte) only when no track is published and no method
+                    # registered any more.
+                    participant = self._room.local_participant
+                    for method in (_HANGUP_METHOD, _TRANSFER_METHOD):
+                        participant.unregister_rpc_method(method)
+                    await participant.unpublish_track(self._publication.sid)
+                if self._source is not None:
+                    await self._source.aclose()
                 await self._room.disconnect()
         except Exception as error:
             log.warning("the room was not left in order", reason=type(error).__name__)
-        if self._source is not None:
-            await self._source.aclose()
-            self._source = None
+        self._source = self._publication = None
 
     async def _request(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         if self._left or not self._room.isconnected():

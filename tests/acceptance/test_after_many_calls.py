@@ -26,6 +26,9 @@ CLEAN_SECONDS = 60
 MOST_TRIES = 8
 OURS = ("tool_api", "bridge", "worker", "jobs", "speech", "dialogue")
 WATCHED = (*OURS, "asterisk", "livekit")
+ROOM = {"livekit": 2.0}
+"""How many times its memory a part may hold after the warm-up: Go's heap grows to twice what lives in it before
+it is collected, so the SFU comes to rest later (157 to 176 MiB after 116 to 216 calls) than those in Python."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def grown(box: Box, warm: dict[str, Footprint]) -> list[str]:
     problems: list[str] = []
     for part, before in warm.items():
         now = footprint(box, part)
-        if now.memory_mib > before.memory_mib * 1.2 + 25:
+        if now.memory_mib > before.memory_mib * ROOM.get(part, 1.2) + 20:
             problems.append(f"{part} grew from {before.memory_mib:.0f} to {now.memory_mib:.0f} MiB")
         if now.files > before.files + 12:
             problems.append(f"{part} went from {before.files} to {now.files} open files")
