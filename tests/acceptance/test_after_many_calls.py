@@ -27,8 +27,8 @@ MOST_TRIES = 8
 OURS = ("tool_api", "bridge", "worker", "jobs", "speech", "dialogue")
 WATCHED = (*OURS, "asterisk", "livekit")
 ROOM = {"livekit": 2.0}
-"""How many times its memory a part may hold after the warm-up: Go's heap grows to twice what lives in it before
-it is collected, so the SFU comes to rest later (157 to 176 MiB after 116 to 216 calls) than those in Python."""
+"""How many times its memory a part may hold after the warm-up. Go's heap grows to twice what lives in it
+before it is collected, so the SFU comes to rest later (157 to 176 MiB after 116 to 216 calls)."""
 
 
 @dataclass(frozen=True)
