@@ -37,7 +37,8 @@ async def test_left_is_what_the_caller_sent_and_right_what_the_caller_heard(box:
         said, heard = _of_capture(call.leg.said), _of_capture(call.leg.heard)
     assert stored["channels"] == 2
     answered_seconds = (row["ended_at"] - row["answered_at"]).total_seconds()
-    assert stored["seconds"] == pytest.approx(answered_seconds, abs=3)
+    # The row is closed a little after the caller has left; how long after is a matter of the machine.
+    assert stored["seconds"] == pytest.approx(answered_seconds, abs=8)
 
     left, right = await _exported(box, row["id"], tmp_path / "call.wav")
     same = [_likeness(left, said), _likeness(right, heard)]
