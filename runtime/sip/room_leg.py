@@ -140,21 +140,29 @@ class RoomLeg:
             await asyncio.wait({self._connecting}, timeout=_ABANDONED_CONNECT_SECONDS)
         if self._connecting is not None and self._connecting.done() and not self._connecting.cancelled():
             self._connecting.exception()  # a failure that nobody waits for any more
+        source, self._source = self._source, None
+        await self._try(self._take_back)
+        if source is not None:
+            await self._try(source.aclose)
+        await self._try(self._room.disconnect)
+
+    async def _take_back(self) -> None:
+        """The SDK frees a room (half a megabyte) only when no track is published and no method registered."""
+        publication, self._publication = self._publication, None
+        if publication is None or not self._room.isconnected():
+            return
+        participant = self._room.local_participant
+        for method in (_HANGUP_METHOD, _TRANSFER_METHOD):
+            participant.unregister_rpc_method(method)
+        await participant.unpublish_track(publication.sid)
+
+    async def _try(self, step: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """One step of leaving: the next ones are taken even when it fails."""
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT_SECONDS):
-                if self._publication is not None and self._room.isconnected():
-                    # The SDK frees a room (half a megabyte) only when no track is published and no method
-                    # registered any more.
-                    participant = self._room.local_participant
-                    for method in (_HANGUP_METHOD, _TRANSFER_METHOD):
-                        participant.unregister_rpc_method(method)
-                    await participant.unpublish_track(self._publication.sid)
-                if self._source is not None:
-                    await self._source.aclose()
-                await self._room.disconnect()
+                await step()
         except Exception as error:
             log.warning("the room was not left in order", reason=type(error).__name__)
-        self._source = self._publication = None
 
     async def _request(self, request: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         if self._left or not self._room.isconnected():
