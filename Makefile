@@ -8,13 +8,16 @@ PACKAGES := appliance models runtime console provisioning tests benchmarks
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo down test test-unit lint type imports fmt bench lock
+.PHONY: help setup setup-engines demo down test test-engines test-console test-all test-unit lint type imports fmt bench lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
 setup: ## check the machine, then install what is missing (nothing, the second time)
 	@$(PYTHON) -m provisioning.setup
+
+setup-engines: setup ## also the environments of the real engines (about 12 GB)
+	@$(PYTHON) -m provisioning.setup --engines
 
 demo: ## start the box and place a real call; CALLER=path.wav uses a recording of yours, CALLS=n places n at once
 	@$(PYTHON) -m provisioning.setup --for-box
@@ -25,6 +28,15 @@ down: ## stop the box that `make demo` left running; its data stays
 
 test: setup lint type imports ## set up, lint, type, import rules, every test; PYTEST="-k name" or PYTEST=path narrows
 	@$(VENV)/python -m $(if $(CI),tests.run,tests.lanes) $(PYTEST)
+
+test-engines: setup-engines ## the real engines: Triton with NeMo, vLLM, Coqui, with tiny models on the CPU
+	@TRUNKLINE_TEST_RESULTS=var/test-results/engines $(VENV)/python -m tests.run $(or $(PYTEST),tests/engines)
+
+test-console: setup ## the console: Keycloak, a real browser, the API
+	@TRUNKLINE_TEST_RESULTS=var/test-results/console $(VENV)/python -m tests.run $(or $(PYTEST),tests/console)
+
+test-all: ## the three of them, one after the other, whatever fails; the last line is the sum
+	@$(PYTHON) -m tests.all
 
 test-unit: setup ## the quick tests only
 	@$(VENV)/python -m tests.run tests/unit $(PYTEST)
