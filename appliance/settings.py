@@ -147,6 +147,23 @@ class SpeechSettings(_Section):
     max_streams: int = 32
 
 
+class EngineSettings(_Section):
+    """The real engines on this host: which added models they serve, and where.
+
+    The names are those of the manifest; an empty one is the model of its role that was added last.
+    """
+
+    manifest: AbsolutePath | None = None
+    stt: str = ""
+    tts: str = ""
+    llm: str = ""
+    device: str = "cpu"
+    """`cpu`, or a CUDA device or MIG slice as `appliance models plan` names it, for the processes that ask."""
+    voice_health_port: int = 8004
+    voice_queue: int = 16
+    """Clauses that may wait for the voice; beyond it the server says that it is at capacity."""
+
+
 class LanguageSettings(_Section):
     """An OpenAI-compatible chat server, and the scripted dialogue engine that answers when it is lost."""
 
@@ -215,6 +232,7 @@ class Settings(_Section):
     object_store: ObjectStoreSettings
     gateway: GatewaySettings
     speech: SpeechSettings = Field(default_factory=SpeechSettings)
+    engines: EngineSettings = Field(default_factory=EngineSettings)
     language: LanguageSettings = Field(default_factory=LanguageSettings)
     tool_api: ToolApiSettings
     worker: WorkerSettings = Field(default_factory=WorkerSettings)

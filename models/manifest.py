@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -21,7 +21,7 @@ from appliance.errors import Conflict, IntegrityError, InvalidInput, NotFound
 from models.formats import FORMATS, Format
 
 Role = Literal["stt", "llm", "tts", "vad", "eot", "embed", "ner"]
-Engine = Literal["nemo", "vllm", "coqui"]
+Engine = Literal["nemo", "vllm", "coqui", "onnx"]
 _T = TypeVar("_T", bound=BaseModel)
 
 CATALOG_FILE = Path(__file__).with_name("catalog.yaml")
@@ -61,6 +61,8 @@ class Profile(_Entry):
     sample_rate_hz: int | None = None
     context_tokens: int | None = None
     kv_bytes_per_token: int = 0
+    options: Mapping[str, str | int | float | bool] = Field(default_factory=dict)
+    """What this model wants of its engine beyond the ordinary; the engine says which keys it knows."""
 
     def memory_mib(self, streams: int) -> int:
         """What the model needs on a device to serve so many calls at once, in MiB."""
@@ -84,6 +86,16 @@ class AddedModel(_Entry):
     folder: Path
     added_at: datetime
     files: tuple[WeightFile, ...] = Field(min_length=1)
+    architecture: str = ""
+    """What the weights say they are; one of the profile's."""
+    allowed_non_commercial: bool = False
+    """The site answered for the licence when it added the weights."""
+
+    @property
+    def sha256(self) -> str:
+        """One hash for the whole model: over the names and hashes of its files."""
+        lines = sorted(f"{file.sha256}  {file.path}\n" for file in self.files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 class Manifest(_Entry):
@@ -174,12 +186,7 @@ def add(
     name = name or profile.name
     if any(model.name == name for model in manifest.models):
         raise Conflict(f"A model {name} was added already.", remedy="Choose another --name.")
-    if not profile.licence.commercial and not allow_non_commercial:
-        raise InvalidInput(
-            f"{profile.name} may not be used commercially ({profile.licence.id}).",
-            remedy="If the site has its own licence, add --allow-non-commercial.",
-            code="licence_refused",
-        )
+    check_licence(profile, allow_non_commercial)
     path = path.resolve()
     if not path.exists():
         raise InvalidInput(f"{path} does not exist.", remedy="Weights are taken from a path on this box.")
@@ -196,9 +203,25 @@ def add(
         for file in checked.files
     )
     added = AddedModel(
-        name=name, profile=profile.name, folder=folder, added_at=now or datetime.now(UTC), files=files
+        name=name,
+        profile=profile.name,
+        folder=folder,
+        added_at=now or datetime.now(UTC),
+        files=files,
+        architecture=next(one for one in checked.architectures if one in profile.architectures),
+        allowed_non_commercial=allow_non_commercial,
     )
     return Manifest(models=(*manifest.models, added))
+
+
+def check_licence(profile: Profile, allowed_non_commercial: bool) -> None:
+    """Raises InvalidInput for a licence that forbids the box's ordinary use, unless the site answered."""
+    if not profile.licence.commercial and not allowed_non_commercial:
+        raise InvalidInput(
+            f"{profile.name} may not be used commercially ({profile.licence.id}).",
+            remedy="If the site has its own licence, add --allow-non-commercial.",
+            code="licence_refused",
+        )
 
 
 def verify(model: AddedModel, on_bytes: Callable[[int], None] = lambda _: None) -> None:
