@@ -16,24 +16,35 @@ from pathlib import Path
 from provisioning.lite.cache import BOX_DIRECTORY, REPOSITORY, cache_directory
 from provisioning.lite.ports import DEFAULT_BASE, OFFSETS
 from provisioning.machine_check import checks
-from provisioning.setup import debian_packages, gateway_root, go_servers, python_environment
+from provisioning.setup import (
+    browser_files,
+    debian_packages,
+    engines,
+    gateway_root,
+    go_servers,
+    python_environment,
+)
 from provisioning.setup.step import Output, SetupError, Step, run_steps
 
 EXIT_USED_WRONGLY = 2
 EXIT_NOT_POSSIBLE_NOW = 3
 
 
-def steps(cache: Path) -> list[Step]:
+def steps(cache: Path, *, with_engines: bool = False) -> list[Step]:
     logs = cache / "log"
-    return [
+    plan = [
         debian_packages.step(logs),
         python_environment.step(REPOSITORY, cache, logs),
         *(go_servers.step(server, cache, logs) for server in go_servers.SERVERS),
         gateway_root.step(cache),
+        browser_files.step(cache, logs),
     ]
+    return [*plan, *engines.steps(REPOSITORY, cache, logs)] if with_engines else plan
 
 
-def look_at_machine(cache: Path, *, warm: bool, port_base: int | None) -> bool:
+def look_at_machine(
+    cache: Path, *, warm: bool, port_base: int | None, engines_bytes: int | None = None
+) -> bool:
     """All checks, and what they found for a person; True when the set-up may go on."""
     wanted: list[Callable[[], checks.Finding]] = [
         checks.debian,
@@ -41,8 +52,12 @@ def look_at_machine(cache: Path, *, warm: bool, port_base: int | None) -> bool:
         checks.administrator,
         lambda: checks.python(sys.version_info[:3]),
         checks.memory,
-        functools.partial(checks.disk, cache, checks.DISK_BYTES_WARM if warm else checks.DISK_BYTES),
+        functools.partial(
+            checks.disk, cache, (checks.DISK_BYTES_WARM if warm else checks.DISK_BYTES) + (engines_bytes or 0)
+        ),
     ]
+    if engines_bytes is not None:
+        wanted.append(lambda: checks.exact_python(sys.version_info[:2], engines.PYTHON))
     if not warm:
         wanted.append(checks.go)
     if port_base is not None:
@@ -74,12 +89,14 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="look at the machine and change nothing")
     parser.add_argument("--for-box", action="store_true", help="check also that the box's ports are free")
+    parser.add_argument("--engines", action="store_true", help="also the environments of the real engines")
     arguments = parser.parse_args()
     cache = cache_directory()
-    plan = steps(cache)
-    warm = all(step.done() for step in plan)
+    plan = steps(cache, with_engines=arguments.engines)
+    warm = all(step.done() for step in steps(cache))
+    engines_bytes = engines.missing_bytes(REPOSITORY, cache) if arguments.engines else None
     port_base = _port_base() if arguments.for_box and not _box_runs() else None
-    if not look_at_machine(cache, warm=warm, port_base=port_base):
+    if not look_at_machine(cache, warm=warm, port_base=port_base, engines_bytes=engines_bytes):
         return EXIT_NOT_POSSIBLE_NOW
     if arguments.check:
         sys.stdout.write("Nothing has been changed.\n")

@@ -13,6 +13,7 @@ from provisioning.setup.step import SetupError, Step, run_logged
 PACKAGES = {
     "asterisk-core-sounds-en-wav": "recorded voices for the tests",
     "ca-certificates": "the registries' certificates",
+    "chromium": "the browser of the console tests",
     "debootstrap": "makes the gateway's root filesystem",
     "espeak-ng": "the lite voice",
     "flite": "the test caller's voice",
