@@ -158,7 +158,7 @@ class EngineSettings(_Section):
     tts: str = ""
     llm: str = ""
     device: str = "cpu"
-    """`cpu`, or a CUDA device or MIG slice as `appliance models plan` names it, for the processes that ask."""
+    """`cpu` or a CUDA device; a process sees only those that its service gives it."""
     voice_health_port: int = 8004
     voice_queue: int = 16
     """Clauses that may wait for the voice; beyond it the server says that it is at capacity."""
