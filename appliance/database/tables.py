@@ -6,7 +6,7 @@ from importlib import import_module
 
 from appliance.database.base import Base
 
-FEATURES = ("organizations", "agents", "telephony", "calls", "scheduling", "recordings")
+FEATURES = ("organizations", "access", "audit", "agents", "telephony", "calls", "scheduling", "recordings")
 
 for feature in FEATURES:
     import_module(f"appliance.{feature}.tables")
