@@ -75,6 +75,16 @@ def python(version: Sequence[int]) -> Finding:
     )
 
 
+def exact_python(version: Sequence[int], wanted: Sequence[int]) -> Finding:
+    """For packages that are compiled for one version of Python."""
+    seen, needed = ".".join(map(str, version)), ".".join(map(str, wanted))
+    if tuple(version) == tuple(wanted):
+        return Finding("Python of the engines", seen)
+    return Finding(
+        "Python of the engines", seen, f"The real engines need Python {needed}: `make PYTHON=python{needed}`."
+    )
+
+
 def go_program() -> str | None:
     """Path of the Go tool, also where its installer puts it."""
     usual = "/usr/local/go/bin/go"
