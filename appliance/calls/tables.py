@@ -40,13 +40,18 @@ class Call(OfOrganization, Base):
     sip_status: Mapped[int | None]
     quality: Mapped[dict[str, Any] | None]
     attempt: Mapped[int] = mapped_column(server_default="1")
+    test_agent_id: Mapped[UUID | None]
+    """Of a test call (`direction` is `test`): the agent whose draft is tried."""
+    test_snapshot: Mapped[dict[str, Any] | None]
+    """Of a test call: the draft as it was when the call began."""
 
     __table_args__ = (
         referable(),
+        same_organization("test_agent_id", "agents", ondelete="SET NULL (test_agent_id)"),
         same_organization("agent_version_id", "agent_versions", ondelete="SET NULL (agent_version_id)"),
         same_organization("number_id", "numbers", ondelete="SET NULL (number_id)"),
         same_organization("trunk_id", "trunks", ondelete="SET NULL (trunk_id)"),
-        CheckConstraint("direction IN ('inbound', 'outbound')", name="direction"),
+        CheckConstraint("direction IN ('inbound', 'outbound', 'test')", name="direction"),
         CheckConstraint("attempt >= 1", name="attempt"),
         Index("ix_calls_in_progress", "organization_id", postgresql_where=text("ended_at IS NULL")),
         Index("ix_calls_created_at", "organization_id", "created_at"),
@@ -126,11 +131,15 @@ class ToolCall(OfOrganization, Base):
 
 
 class CallNote(OfOrganization, Base):
-    """A message that the agent took for a person."""
+    """A message that the agent took for a person, or (with an author) what a member wrote about the call."""
 
     __tablename__ = "call_notes"
 
     call_id: Mapped[UUID] = mapped_column(index=True)
     text: Mapped[str]
+    author: Mapped[str | None]
+    """The member who wrote it; none: the agent took it down, and somebody should call back."""
+    done_at: Mapped[datetime | None]
+    done_by: Mapped[str | None]
 
     __table_args__ = (same_organization("call_id", "calls"),)

@@ -6,9 +6,21 @@ from importlib import import_module
 
 from appliance.database.base import Base
 
-FEATURES = ("organizations", "access", "audit", "agents", "telephony", "calls", "scheduling", "recordings")
+FEATURES = (
+    "organizations",
+    "access",
+    "audit",
+    "agents",
+    "telephony",
+    "calls",
+    "scheduling",
+    "recordings",
+    "tools",
+    "webhooks",
+)
+FURTHER = ("organizations.console_tables", "calls.archive_tables")
 
-for feature in FEATURES:
-    import_module(f"appliance.{feature}.tables")
+for module in (*(f"{feature}.tables" for feature in FEATURES), *FURTHER):
+    import_module(f"appliance.{module}")
 
 metadata = Base.metadata

@@ -18,10 +18,15 @@ from tests.integration.database.world import Data, Tenant
 
 SHARED = {"box"}
 TABLES = [table for table in metadata.sorted_tables if table.name not in SHARED]
-ROUTER_READS = {"organizations", "agents", "agent_versions", "trunks", "numbers", "calls", "recordings"}
+ROUTER_READS = {
+    *("organizations", "agents", "agent_versions", "trunks", "numbers", "calls", "recordings"),
+    *("api_keys", "webhook_deliveries"),
+}
 ROUTER_NEVER_READS = {
     "calls": {"caller", "called", "caller_name", "quality"},
     "recordings": {"wrapped_data_key"},
+    "api_keys": {"secret_hash", "scopes"},
+    "webhook_deliveries": {"payload"},
 }
 
 

@@ -24,6 +24,7 @@ from appliance.security.keys import KeyRing
 from appliance.settings import Settings
 from appliance.telephony.tables import Holiday, Number, OpeningHours, Trunk
 from provisioning.lite.receptionist import receptionist
+from tests.integration.database.console_rows import console_rows
 
 NOON = datetime(2030, 1, 7, 12, tzinfo=UTC)
 
@@ -153,3 +154,6 @@ async def _build(uow: UnitOfWork, tenant: Tenant, keys: KeyRing) -> None:
             ),
         ]
     )
+    for row in console_rows(tenant.organization_id, tenant.agent_id, tenant.call_id):
+        session.add(row)
+        await session.flush()

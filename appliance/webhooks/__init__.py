@@ -1,0 +1,1 @@
+"""Outbound webhooks: what happened is told to the organization's own programs."""
