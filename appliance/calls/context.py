@@ -23,16 +23,13 @@ async def context_of_call(uow: UnitOfWork, call_id: UUID, attempt: int) -> CallC
     call = await uow.session.scalar(select(tables.Call).where(tables.Call.id == call_id))
     if call is None:
         raise NotFound("The call does not exist.")
-    version = await uow.session.scalar(select(AgentVersion).where(AgentVersion.id == call.agent_version_id))
-    if version is None:
-        raise NotFound("The agent of this call does not exist any more.")
     organization = await organization_of(uow)
-    snapshot = AgentSnapshot.model_validate(version.snapshot)
+    snapshot = await _snapshot(uow, call)
     return CallContext.model_validate(
         {
             "call_id": call.id,
             "organization_id": call.organization_id,
-            "agent_version_id": version.id,
+            "agent_version_id": call.agent_version_id,
             "direction": call.direction,
             "caller": call.caller or "",
             "called": call.called or "",
@@ -45,6 +42,16 @@ async def context_of_call(uow: UnitOfWork, call_id: UUID, attempt: int) -> CallC
             "attempt": attempt,
         }
     )
+
+
+async def _snapshot(uow: UnitOfWork, call: tables.Call) -> AgentSnapshot:
+    """Of the version that answers; a test call carries its own."""
+    if call.test_snapshot is not None:
+        return AgentSnapshot.model_validate(call.test_snapshot)
+    version = await uow.session.scalar(select(AgentVersion).where(AgentVersion.id == call.agent_version_id))
+    if version is None:
+        raise NotFound("The agent of this call does not exist any more.")
+    return AgentSnapshot.model_validate(version.snapshot)
 
 
 def _spoken(turns: Iterable[tables.Turn]) -> Iterator[Utterance]:

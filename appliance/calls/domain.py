@@ -12,7 +12,8 @@ from appliance.agents.domain import AgentSnapshot
 from appliance.errors import TrunklineError
 from appliance.wire import JsonObject, LongText, Moment, ShortText, WireModel
 
-Direction = Literal["inbound", "outbound"]
+Direction = Literal["inbound", "outbound", "test"]
+"""`test`: a member talks to a draft from the browser."""
 Outcome = Literal[
     "completed", "booked", "ordered", "transferred", "caller_hung_up", "no_speech", "time_limit", "failed"
 ]
@@ -79,6 +80,16 @@ class OutboundRequest(WireModel):
     to: ShortText
     trunk_id: UUID | None = None
     number_id: UUID | None = None
+
+
+class BrowserCallRequest(WireModel):
+    """A member wants to try a draft; the snapshot stays with the call, whatever becomes of the draft."""
+
+    organization_id: UUID
+    agent_id: UUID
+    snapshot: AgentSnapshot
+    caller_name: ShortText = ""
+    """Who tries it, as the list of calls names them."""
 
 
 class AdmissionLimits(WireModel):
@@ -223,7 +234,8 @@ class CallContext(WireModel):
 
     call_id: UUID
     organization_id: UUID
-    agent_version_id: UUID
+    agent_version_id: UUID | None
+    """None: a test call, which has the draft's snapshot."""
     direction: Direction
     caller: str
     called: str

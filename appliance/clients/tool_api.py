@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_ji
 from appliance.calls.domain import (
     Admission,
     AdmissionRequest,
+    BrowserCallRequest,
     CallContext,
     Ended,
     Finish,
@@ -152,6 +153,20 @@ class ToolApiClient:
     async def gateway(self) -> GatewayConfiguration:
         answer = await self._send("GET", "/internal/gateway", None, token="service")  # noqa: S106
         return _read(GatewayConfiguration, answer)
+
+    # The console's
+
+    async def admit_test(self, request: BrowserCallRequest) -> Admission:
+        """Asks for a place of a test call from the browser; never repeated."""
+        answer = await self._send(
+            "POST",
+            "/internal/calls/test",
+            request,
+            token="service",  # noqa: S106
+            repeat=False,
+            timeout_seconds=max(self._timeout_seconds, _ADMISSION_SECONDS),
+        )
+        return _read(Admission, answer)
 
     # The worker's
 

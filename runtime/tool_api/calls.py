@@ -11,6 +11,7 @@ from appliance.calls.context import context_of_call
 from appliance.calls.domain import (
     Admission,
     AdmissionRequest,
+    BrowserCallRequest,
     CallContext,
     Ended,
     Finish,
@@ -37,6 +38,11 @@ async def admit(body: AdmissionRequest, wiring: Wired, now: Now) -> Admission:
 @router.post("/calls/outbound", dependencies=[ServiceOnly])
 async def outbound(body: OutboundRequest, wiring: Wired, now: Now) -> Admission:
     return await wiring.admissions.outbound(body, now)
+
+
+@router.post("/calls/test", dependencies=[ServiceOnly])
+async def test(body: BrowserCallRequest, wiring: Wired, now: Now) -> Admission:
+    return await wiring.browser_calls.admit(body, now)
 
 
 @router.post("/calls/{call_id}/progress", status_code=204)

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.calls.admission import Admissions
+from appliance.calls.browser_call import BrowserCalls
 from appliance.calls.tokens import CallTokens
 from appliance.database.engine import create_engine
 from appliance.database.unit_of_work import UnitOfWork
@@ -26,6 +27,7 @@ class Wiring:
     keys: KeyRing
     tokens: CallTokens
     admissions: Admissions
+    browser_calls: BrowserCalls
 
     @classmethod
     def of(cls, settings: Settings) -> Wiring:
@@ -39,6 +41,7 @@ class Wiring:
             keys=KeyRing.from_settings(settings.security),
             tokens=tokens,
             admissions=Admissions(settings, app=app, router=router, tokens=tokens),
+            browser_calls=BrowserCalls(settings, app=app, tokens=tokens),
         )
 
     def work_of(self, organization_id: UUID) -> UnitOfWork:
