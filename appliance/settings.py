@@ -207,6 +207,49 @@ class JobsSettings(_Section):
     spool_scan_seconds: float = 2.0
 
 
+class IdentitySettings(_Section):
+    """Keycloak: who signs in, and what the member pages change there."""
+
+    url: str = "http://127.0.0.1:8090"
+    """As browsers and tokens name it, without a path."""
+    internal_url: str | None = None
+    """As the console reaches it, when that is another way."""
+    realm: str = "trunkline"
+    client_id: str = "console"
+    client_secret: SecretFile
+    members_client_id: str = "trunkline-members"
+    members_client_secret: SecretFile
+    api_audience: str = "api"
+    timeout_seconds: float = 5.0
+
+    @property
+    def issuer(self) -> str:
+        return f"{self.url}/realms/{self.realm}"
+
+    @property
+    def reached_at(self) -> str:
+        """The realm's address for the console's own requests."""
+        return f"{self.internal_url or self.url}/realms/{self.realm}"
+
+
+class ConsoleSettings(_Section):
+    host: str = "127.0.0.1"
+    port: int = 8443
+    url: str = "http://127.0.0.1:8443"
+    """The one address by which browsers reach the console, without a path."""
+    cookie_key: SecretFile
+    """Signs and seals what is kept in cookies."""
+    idle_minutes: int = 30
+    absolute_hours: int = 12
+    fresh_minutes: int = 5
+    """So long after a password was shown a dangerous act is believed without asking again."""
+    trusted_proxies: tuple[str, ...] = ()
+
+    @property
+    def secure(self) -> bool:
+        return self.url.startswith("https://")
+
+
 class SecuritySettings(_Section):
     box_key: SecretFile
     """32 random bytes, base64: wraps the organizations' keys."""
@@ -238,6 +281,8 @@ class Settings(_Section):
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
     bridge: BridgeSettings = Field(default_factory=BridgeSettings)
     jobs: JobsSettings = Field(default_factory=JobsSettings)
+    identity: IdentitySettings
+    console: ConsoleSettings
     security: SecuritySettings
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 

@@ -1,1 +1,1 @@
-"""Pages for people and the API for programs."""
+"""The console: pages for people and `/api/v1` for programs."""

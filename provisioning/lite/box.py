@@ -20,7 +20,7 @@ from appliance.settings import SETTINGS_VARIABLE, Settings
 from provisioning.lite.part import Part, Site
 from provisioning.lite.ports import Ports
 from provisioning.lite.probes import NotReady
-from provisioning.lite.programs import PARTS
+from provisioning.lite.programs import CALL_PATH, PARTS
 from provisioning.lite.seed import Seed, seed
 from provisioning.lite.settings_file import write_if_changed, write_settings
 from provisioning.lite.start import OnEvent, Start, quiet
@@ -113,7 +113,8 @@ class Box:
         write_if_changed(self.directory / "box.json", json.dumps(kept) + "\n")
 
     def start(self, *names: str, on_event: OnEvent = quiet) -> dict[str, float]:
-        """Starts the named parts (all, when none is named) and what they need, and waits until they serve.
+        """Starts the named parts (none named: those of the call path) and what they need, and waits
+        until they serve.
 
         Parts that wait for nothing start side by side. Returns the milliseconds from start to ready of each;
         for one that ran already, of its probe. Raises Unavailable with the end of its log when one does not
@@ -121,7 +122,7 @@ class Box:
         """
         with self._starting:
             start = Start(self.site, self._supervisor, on_event)
-            return start.run([_part(name).name for name in names] or list(PARTS), self._provisioned)
+            return start.run([_part(name).name for name in names] or list(CALL_PATH), self._provisioned)
 
     def stop(self, *names: str) -> None:
         """Stops the named parts, in the reverse order of their start."""

@@ -53,3 +53,5 @@ class Part:
     stop_signal: str = "TERM"
     stop_seconds: int = 12
     ready_seconds: float = 120.0
+    of_call_path: bool = True
+    """False: calls are answered without it, so it is started by name, after those that they need."""

@@ -26,6 +26,9 @@ OFFSETS = {
     "worker": 13,
     "bridge": 14,
     "jobs": 15,
+    "keycloak": 30,
+    "keycloak_management": 31,
+    "console": 32,
     "rtp_first": 100,
     "rtp_last": 399,
 }

@@ -31,6 +31,12 @@ SECRETS = (
     "tool_api_service_token",
     "tool_api_token_key",
     "box_key",
+    "console_cookie_key",
+    "console_client_secret",
+    "members_client_secret",
+    "keycloak_database_password",
+    "keycloak_provisioning_secret",
+    "first_login_password",
 )
 
 
@@ -119,6 +125,16 @@ def _tree(directory: Path, ports: Ports) -> dict[str, Any]:
         "worker": {"health_port": ports["worker"]},
         "bridge": {"health_port": ports["bridge"]},
         "jobs": {"health_port": ports["jobs"]},
+        "identity": {
+            "url": f"http://127.0.0.1:{ports['keycloak']}",
+            "client_secret": secret("console_client_secret"),
+            "members_client_secret": secret("members_client_secret"),
+        },
+        "console": {
+            "port": ports["console"],
+            "url": f"http://127.0.0.1:{ports['console']}",
+            "cookie_key": secret("console_cookie_key"),
+        },
         "security": {"box_key": secret("box_key")},
     }
 

@@ -128,7 +128,8 @@ def _make_triggers() -> None:
         "WHEN (NEW.chain <> OLD.chain OR NEW.sequence <> OLD.sequence + 1) EXECUTE FUNCTION audit_refuse()"
     )
     op.execute(
-        "CREATE TRIGGER never_deleted BEFORE DELETE ON audit_heads FOR EACH ROW EXECUTE FUNCTION audit_refuse()"
+        "CREATE TRIGGER never_deleted BEFORE DELETE ON audit_heads "
+        "FOR EACH ROW EXECUTE FUNCTION audit_refuse()"
     )
 
 

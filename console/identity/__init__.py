@@ -1,0 +1,1 @@
+"""Signing in and out, switching organizations, the emergency entry."""

@@ -1,0 +1,1 @@
+"""The first page: what happens now, how today went, what needs attention."""

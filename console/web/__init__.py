@@ -1,0 +1,1 @@
+"""What every page and every route of the console stands on."""
