@@ -159,6 +159,8 @@ class EngineSettings(_Section):
     llm: str = ""
     device: str = "cpu"
     """`cpu` or a CUDA device; a process sees only those that its service gives it."""
+    launch_profile: str = ""
+    """How vLLM is started (`models/llm/vllm/profiles.yaml`); empty: by the device's memory."""
     voice_health_port: int = 8004
     voice_queue: int = 16
     """Clauses that may wait for the voice; beyond it the server says that it is at capacity."""
@@ -244,6 +246,8 @@ class ConsoleSettings(_Section):
     fresh_minutes: int = 5
     """So long after a password was shown a dangerous act is believed without asking again."""
     trusted_proxies: tuple[str, ...] = ()
+    browser_files_dir: AbsolutePath | None = None
+    """Scripts of others that the set-up fetched, a folder each; `livekit-client` is served."""
 
     @property
     def secure(self) -> bool:

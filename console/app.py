@@ -49,7 +49,7 @@ def create_app(settings: Settings) -> Litestar:
             Router("/", route_handlers=handlers),
             health.live,
             health.ready,
-            static.router(found),
+            static.router(found, settings.console.browser_files_dir),
         ],
         guards=[guard],
         dependencies={

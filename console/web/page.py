@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from litestar.response import Redirect
 from appliance.access.domain import Actor, ActorKind, Right
 from console.web.cookies import NOTICE
 from console.web.features import NavigationEntry
+from console.web.headers import content_security_policy
 from console.web.wiring import Wiring
 
 NOTICE_SECONDS = 60
@@ -59,11 +61,19 @@ class Page:
     def language(self) -> str:
         return self.viewer.language
 
-    def render(self, template: str, *, status_code: int = 200, **context: Any) -> Response[str]:
-        """The whole page. Templates may use `viewer`, `may("calls:read")`, `csrf`, `path`, `timezone`."""
+    def render(
+        self, template: str, *, status_code: int = 200, connect: Sequence[str] = (), **context: Any
+    ) -> Response[str]:
+        """The whole page. Templates may use `viewer`, `may("calls:read")`, `csrf`, `path`, `timezone`.
+
+        `connect` names further origins that the page's scripts may talk to.
+        """
         response = Response(
             self.fragment(template, **context), media_type=MediaType.HTML, status_code=status_code
         )
+        if connect:
+            policy = content_security_policy(self.wiring.settings, connect=" ".join(connect))
+            response.headers["Content-Security-Policy"] = policy
         if self.notice is not None:
             response.set_cookie(self.wiring.cookies.drop(NOTICE))
         return response
@@ -74,6 +84,8 @@ class Page:
             viewer=self.viewer,
             may=self.viewer.may,
             csrf=self.form_token,
+            actor=self.viewer.actor,
+            organization=self.viewer.organization_name,
             path=self.path,
             navigation=self._menu(),
             notice=self.notice,

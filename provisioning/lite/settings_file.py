@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from appliance.settings import Settings, load_settings
+from provisioning.lite.cache import cache_directory
 from provisioning.lite.ports import Ports
 
 SECRETS = (
@@ -134,6 +135,7 @@ def _tree(directory: Path, ports: Ports) -> dict[str, Any]:
             "port": ports["console"],
             "url": f"http://127.0.0.1:{ports['console']}",
             "cookie_key": secret("console_cookie_key"),
+            "browser_files_dir": str(cache_directory() / "browser"),
         },
         "security": {"box_key": secret("box_key")},
     }

@@ -51,7 +51,7 @@ async def app_engine(console_box: Box) -> AsyncGenerator[AsyncEngine]:
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A member with a session: `client` is a browser's, `cookie` what it holds, `csrf` what its forms carry."""
+    """A member with a session: `client` is a browser's, `csrf` what its forms carry."""
 
     client: httpx.AsyncClient
     member: Member
@@ -150,7 +150,7 @@ async def anonymous(console_url: str) -> AsyncGenerator[httpx.AsyncClient]:
 def work(app_engine: AsyncEngine, console_box: Box) -> Callable[..., UnitOfWork]:
     """`async with work() as uow:` in the seeded organization, `work(None)` for the box."""
 
-    def make(organization_id: UUID | None | str = "seeded") -> UnitOfWork:
+    def make(organization_id: UUID | str | None = "seeded") -> UnitOfWork:
         chosen = console_box.seed.organization_id if organization_id == "seeded" else organization_id
         assert chosen is None or isinstance(chosen, UUID)
         return UnitOfWork(app_engine, chosen)
