@@ -107,7 +107,7 @@ class Conversation:
             engines.recogniser,
             language=snapshot.language,
             phrases=snapshot.phrases,
-            agent_audible=lambda: speaker.audible,
+            agent_has_the_floor=lambda: speaker.has_the_floor,
             on_final=self._final_result,
         )
         self._agent = Agent(instructions=prompt, chat_ctx=chat, tools=tools)

@@ -89,6 +89,11 @@ class Speaker(io.AudioOutput):
         """Whether the caller hears the agent now."""
         return self._audible
 
+    @property
+    def has_the_floor(self) -> bool:
+        """Whether the agent speaks, or waits in mid-sentence whether the caller means to interrupt."""
+        return self._audible or (self._paused and self._segment_open)
+
     def hold(self, on: bool) -> None:
         """While the call is held nothing is sent; speech goes on where it stopped."""
         self._held = on

@@ -35,7 +35,7 @@ class AriClient:
     def __init__(self, settings: GatewaySettings, *, timeout_seconds: float = 5.0) -> None:
         self.app = settings.ari_app
         self._base = settings.ari_url.rstrip("/") + "/ari"
-        self._auth = aiohttp.BasicAuth(settings.ari_user, settings.ari_password.reveal())
+        self._login = aiohttp.encode_basic_auth(settings.ari_user, settings.ari_password.reveal())
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
         self.connected = False
@@ -43,7 +43,9 @@ class AriClient:
 
     async def __aenter__(self) -> AriClient:
         self._session = aiohttp.ClientSession(
-            auth=self._auth, timeout=self._timeout, connector=aiohttp.TCPConnector(limit=64)
+            headers={"Authorization": self._login},
+            timeout=self._timeout,
+            connector=aiohttp.TCPConnector(limit=64),
         )
         return self
 

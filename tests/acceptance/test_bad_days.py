@@ -1,7 +1,7 @@
 """Engines that hang, a caller who says nothing, a caller who leaves too early: real calls through a box.
 
-Nothing here depends on how quick the machine is: the caller's own capture tells whether the agent spoke, what
-it said is read from the transcript, and the longest silence is held to twice what is promised.
+The caller's own capture tells when the agent spoke; what it said is read from the transcript. What was seen
+when each protection was taken away is in docs/bad-days.md.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from provisioning.caller import SipCaller
 from provisioning.lite.box import Box
 from provisioning.lite.seed import LAB_PORT_AFTER_SIP_PORT
+from tests.acceptance.conftest import Measured
+from tests.fixtures.agents import agent_with
 from tests.fixtures.calls import PlacedCall, place_call
 
-_LONGEST_SILENCE_SECONDS = 8.0
-"""Promised are 4 s; a busy machine may take twice as long for everything."""
+LONGEST_SILENCE_SECONDS = 4.0
 
 
 @contextmanager
@@ -36,18 +37,6 @@ def frozen(box: Box, part: str) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def _longest_silence(call: PlacedCall, since_ns: int, until_ns: int) -> float:
-    """The longest time without the agent's voice, in seconds, on the caller's own RTP."""
-    longest, quiet_since = 0, since_ns
-    while quiet_since < until_ns:
-        speech = call.leg.heard.first_speech_after(quiet_since)
-        if speech is None or speech > until_ns:
-            speech = until_ns
-        longest = max(longest, speech - quiet_since)
-        quiet_since = speech + 100_000_000
-    return longest / 1e9
-
-
 async def _reported(call: PlacedCall, outcome: str) -> None:
     """Waits until the worker has reported this outcome; the call itself may go on."""
     deadline = time.monotonic() + 60
@@ -61,44 +50,51 @@ def _human(box: Box, *, refuse_with: int | None = None) -> SipCaller:
     return SipCaller(box.ports["asterisk"] + LAB_PORT_AFTER_SIP_PORT, refuse_with=refuse_with)
 
 
-async def test_speech_engines_that_hang_are_apologised_for_and_a_person_takes_over(box: Box) -> None:
+async def test_speech_engines_that_hang_are_apologised_for_and_a_person_takes_over(
+    box: Box, measured: Measured
+) -> None:
     async with _human(box) as human, place_call(box) as call:
         await call.leg.answered(60)
         await call.dialogue.greeting()
         with frozen(box, "speech"):
             utterance = await call.leg.speak("I would like to book an appointment please")
             taken_over = await human.next_call(90)
-            silence = _longest_silence(call, utterance.last_speech_ns, time.time_ns() - 1_500_000_000)
+            silence = call.longest_silence(utterance.last_speech_ns, time.time_ns() - 1_500_000_000)
             await taken_over.answer()
             await _reported(call, "transferred")
         said = await call.agent_text()
         assert said.index("something went wrong on our side") < said.index("putting you through")
-        assert silence < _LONGEST_SILENCE_SECONDS
+        measured("longest silence with hanging speech engines", silence, LONGEST_SILENCE_SECONDS)
 
 
-async def test_a_language_engine_that_hangs_is_apologised_for_and_the_call_ends(box: Box) -> None:
+async def test_a_language_engine_that_hangs_is_apologised_for_and_the_call_ends(
+    box: Box, measured: Measured
+) -> None:
     async with _human(box, refuse_with=486), place_call(box) as call:
         await call.leg.answered(60)
         await call.dialogue.greeting()
         with frozen(box, "dialogue"):
             utterance = await call.leg.speak("I would like to book an appointment please")
             await call.leg.ended(120)
-            silence = _longest_silence(call, utterance.last_speech_ns, time.time_ns() - 1_500_000_000)
+            silence = call.longest_silence(utterance.last_speech_ns, time.time_ns() - 1_500_000_000)
         row = await call.finished(90)
         assert (row["outcome"], row["ended_by"]) == ("failed", "agent")
         said = await call.agent_text()
         assert said.index("something went wrong on our side") < said.index("I cannot help you at the moment")
-        assert silence < _LONGEST_SILENCE_SECONDS
+        measured("longest silence with a hanging language engine", silence, LONGEST_SILENCE_SECONDS)
 
 
 async def test_a_caller_who_never_speaks_is_asked_and_then_left(box: Box) -> None:
-    async with place_call(box) as call:
-        await call.leg.answered(60)
-        await call.leg.ended(120)
-        row = await call.finished(60)
-        assert (row["outcome"], row["ended_by"]) == ("no_speech", "agent")
-        said = await call.agent_text()
-        assert said.index("Are you still there?") < said.index("I cannot hear you")
+    box.start()
+    silence = {"prompt_after_seconds": 2, "end_after_seconds": 2}
+    with agent_with(box, silence=silence, greeting="How can I help you?"):
+        async with place_call(box) as call:
+            await call.leg.answered(60)
+            await call.leg.ended(120)
+            row = await call.finished(60)
+            assert (row["outcome"], row["ended_by"]) == ("no_speech", "agent")
+            said = await call.agent_text()
+            assert said.index("Are you still there?") < said.index("I cannot hear you")
 
 
 async def test_a_caller_who_leaves_during_a_tool_call_loses_nothing(box: Box) -> None:

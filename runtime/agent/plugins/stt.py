@@ -32,8 +32,8 @@ _RECONNECT_SECONDS = 0.3
 
 
 class RemoteSTT(stt.STT[Any]):
-    """`agent_audible` tells whether the caller hears the agent: a mere "mhm" is then not taken for words.
-    `on_final` is told each final result."""
+    """`agent_has_the_floor` tells whether the agent is in the middle of a sentence: a mere "mhm" is then not
+    taken for words. `on_final` is told each final result."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class RemoteSTT(stt.STT[Any]):
         *,
         language: str,
         phrases: tuple[str, ...],
-        agent_audible: Callable[[], bool],
+        agent_has_the_floor: Callable[[], bool],
         on_final: Callable[[SttResult], None],
     ) -> None:
         super().__init__(
@@ -52,7 +52,7 @@ class RemoteSTT(stt.STT[Any]):
         self.client = client
         self.language = language
         self.phrases = phrases
-        self.agent_audible = agent_audible
+        self.agent_has_the_floor = agent_has_the_floor
         self.on_final = on_final
         self._current: _Stream | None = None
 
@@ -165,7 +165,7 @@ class _Stream(stt.RecognizeStream):
             if result.type == "final":
                 self._flushes = max(self._flushes - 1, 0)
             text = result.text.strip()
-            if text and self._parent.agent_audible() and is_backchannel(text):
+            if text and self._parent.agent_has_the_floor() and is_backchannel(text):
                 text = ""
             if result.type == "final":
                 if text:

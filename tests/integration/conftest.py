@@ -1,4 +1,4 @@
-"""The database of the test's box, and tenants in it."""
+"""The database of the test's box, and tenants in it: for every test of what lies in the database."""
 
 from __future__ import annotations
 
