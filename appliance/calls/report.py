@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from appliance.calls import tables
 from appliance.calls.domain import Finish, Segment, Turn
 from appliance.calls.life import locked_call, record_event
+from appliance.calls.summary import summarize
 from appliance.database.unit_of_work import UnitOfWork
 
 _ROWS_AT_ONCE = 500
@@ -61,6 +62,7 @@ async def finish(uow: UnitOfWork, call_id: UUID, report: Finish, now: datetime) 
     )
     await _store_turns(uow, call, report.attempt, report.turns)
     await _store_segments(uow, call, report.attempt, report.segments)
+    await summarize(uow, call_id)
 
 
 async def _store_turns(uow: UnitOfWork, call: tables.Call, attempt: int, turns: Sequence[Turn]) -> None:
