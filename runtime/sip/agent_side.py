@@ -141,10 +141,12 @@ class AgentSide:
     async def _leave(self) -> None:
         leg, self._leg = self._leg, None
         if leg is not None:
-            await leg.leave()
+            await leg.leave(self.evict)
 
     async def close(self) -> None:
         """Leaves and deletes the room."""
+        if self._leg is not None and self._leg.joined:
+            await self._leave()
         # Side by side: a join that is still on its way ends with the room.
         await asyncio.gather(self._leave(), self._delete())
 
