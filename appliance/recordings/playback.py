@@ -73,15 +73,17 @@ class Playback:
             self._heard[actor.id, recording_id] = time.monotonic()
         return opened
 
-    async def peaks(self, uow: UnitOfWork, actor: Actor, recording_id: UUID) -> list[list[int]]:
+    async def peaks(
+        self, uow: UnitOfWork, actor: Actor, recording_id: UUID
+    ) -> tuple[list[list[int]], OpenedRecording]:
         """How loud it is: PEAKS values from 0 to 100 a channel. Errors as of `listen`; not a playback."""
         actor.must(Right.RECORDINGS_PLAY)
         kept = await self._open(uow, recording_id)
+        assert kept.opened is not None
         async with kept.lock:
             if kept.peaks is None:
-                assert kept.opened is not None
                 kept.peaks = await asyncio.to_thread(kept.opened.peaks, PEAKS)
-        return kept.peaks
+        return kept.peaks, kept.opened
 
     async def _open(self, uow: UnitOfWork, recording_id: UUID) -> _Kept:
         state = await uow.session.scalar(select(Recording.state).where(Recording.id == recording_id))
