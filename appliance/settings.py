@@ -161,6 +161,8 @@ class EngineSettings(_Section):
     """`cpu` or a CUDA device; a process sees only those that its service gives it."""
     launch_profile: str = ""
     """How vLLM is started (`models/llm/vllm/profiles.yaml`); empty: by the device's memory."""
+    triton_http_port: int = 8005
+    triton_metrics_port: int = 8006
     voice_health_port: int = 8004
     voice_queue: int = 16
     """Clauses that may wait for the voice; beyond it the server says that it is at capacity."""

@@ -17,6 +17,7 @@ import psutil
 
 from appliance.errors import InvalidInput, NotFound
 from appliance.settings import SETTINGS_VARIABLE, Settings
+from provisioning.lite.engines import Engines, chosen
 from provisioning.lite.part import Part, Site
 from provisioning.lite.ports import Ports
 from provisioning.lite.probes import NotReady
@@ -34,6 +35,7 @@ class Box:
         directory: everything of the box lies under it: settings, secrets, data, logs.
         port_base: its parts listen on loopback from this port on (see docs/architecture.md).
         overrides: settings laid over the profile's own, nested or with dots in the key.
+        engines: `real` has Triton, the voice and vLLM in place of the lite speech server.
         durable: False trades the database's safety at a power cut for speed; for tests.
     """
 
@@ -43,11 +45,13 @@ class Box:
         port_base: int,
         *,
         overrides: Mapping[str, Any] | None = None,
+        engines: Engines = "lite",
         durable: bool = True,
     ) -> None:
         self.directory = directory.resolve()
         self.ports = Ports(port_base)
         self.overrides = dict(overrides or {})
+        self.engines: Engines = engines
         self._durable = durable
         self._site: Site | None = None
         self._seed: Seed | None = None
@@ -66,7 +70,13 @@ class Box:
         if not cls.exists(directory):
             raise NotFound(f"There is no box in {directory}.", remedy="Start one by `make demo`.")
         kept = json.loads((directory / "box.json").read_text(encoding="utf-8"))
-        return cls(directory, kept["port_base"], overrides=kept["overrides"], durable=kept["durable"])
+        return cls(
+            directory,
+            kept["port_base"],
+            overrides=kept["overrides"],
+            engines=kept.get("engines", "lite"),
+            durable=kept["durable"],
+        )
 
     # What it is
 
@@ -77,6 +87,11 @@ class Box:
             self.prepare()
         assert self._site is not None
         return self._site
+
+    @property
+    def call_path(self) -> tuple[str, ...]:
+        """The parts that a call needs, with the engines of this box."""
+        return chosen(CALL_PATH, self.engines)
 
     @property
     def settings(self) -> Settings:
@@ -106,10 +121,15 @@ class Box:
 
     def prepare(self) -> None:
         """Writes settings, secrets and the supervisor's configuration. Changes nothing the second time."""
-        settings = write_settings(self.directory, self.ports, self.overrides)
+        settings = write_settings(self.directory, self.ports, self.overrides, self.engines)
         (self.directory / "log").mkdir(exist_ok=True)
-        self._site = Site(self.directory, self.ports, settings, self._durable)
-        kept = {"port_base": self.ports.base, "overrides": self.overrides, "durable": self._durable}
+        self._site = Site(self.directory, self.ports, settings, self._durable, self.engines)
+        kept = {
+            "port_base": self.ports.base,
+            "overrides": self.overrides,
+            "engines": self.engines,
+            "durable": self._durable,
+        }
         write_if_changed(self.directory / "box.json", json.dumps(kept) + "\n")
 
     def start(self, *names: str, on_event: OnEvent = quiet) -> dict[str, float]:
@@ -122,7 +142,7 @@ class Box:
         """
         with self._starting:
             start = Start(self.site, self._supervisor, on_event)
-            return start.run([_part(name).name for name in names] or list(CALL_PATH), self._provisioned)
+            return start.run([_part(name).name for name in names] or list(self.call_path), self._provisioned)
 
     def stop(self, *names: str) -> None:
         """Stops the named parts, in the reverse order of their start."""

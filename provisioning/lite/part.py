@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from appliance.settings import Settings
 from provisioning.lite.ports import Ports
@@ -19,6 +20,7 @@ class Site:
     settings: Settings
     durable: bool
     """False lets the database lose its newest rows at a power cut: for tests."""
+    engines: Literal["lite", "real"] = "lite"
 
     @property
     def settings_file(self) -> Path:

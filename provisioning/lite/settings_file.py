@@ -17,6 +17,7 @@ import yaml
 
 from appliance.settings import Settings, load_settings
 from provisioning.lite.cache import cache_directory
+from provisioning.lite.engines import Engines, settings_of
 from provisioning.lite.ports import Ports
 
 SECRETS = (
@@ -155,7 +156,9 @@ def merge(tree: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def write_settings(directory: Path, ports: Ports, overrides: Mapping[str, Any]) -> Settings:
+def write_settings(
+    directory: Path, ports: Ports, overrides: Mapping[str, Any], engines: Engines = "lite"
+) -> Settings:
     """Writes `settings.yaml` and the secrets under the directory and reads the settings back.
 
     Raises InvalidInput when an override names no setting, or gives one a wrong value.
@@ -163,7 +166,10 @@ def write_settings(directory: Path, ports: Ports, overrides: Mapping[str, Any]) 
     directory.mkdir(parents=True, exist_ok=True)
     make_secrets(directory)
     path = directory / "settings.yaml"
-    text = yaml.safe_dump(merge(_tree(directory, ports), overrides), sort_keys=False)
+    tree = _tree(directory, ports)
+    if engines == "real":
+        tree = merge(tree, settings_of(directory, ports))
+    text = yaml.safe_dump(merge(tree, overrides), sort_keys=False)
     write_if_changed(path, text, private=True)
     settings = load_settings(path)
     for folder in (

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from appliance.errors import Unavailable
 from appliance.settings import SETTINGS_VARIABLE
+from provisioning.lite.engines import Engines, chosen
 from provisioning.lite.part import Part, Site
 from provisioning.lite.port_check import require_free
 from provisioning.lite.probes import NotReady
@@ -35,7 +36,7 @@ def quiet(_part: str, _phase: str, _ms: float) -> None:
     """For those who do not want to see the progress."""
 
 
-def with_needs(names: Sequence[str]) -> list[str]:
+def with_needs(names: Sequence[str], engines: Engines = "lite") -> list[str]:
     """The named parts and all that they need, in the order of their start."""
     wanted: set[str] = set()
     open_ones = list(names)
@@ -43,7 +44,7 @@ def with_needs(names: Sequence[str]) -> list[str]:
         name = open_ones.pop()
         if name not in wanted:
             wanted.add(name)
-            open_ones += PARTS[name].needs
+            open_ones += chosen(PARTS[name].needs, engines)
     return [name for name in PARTS if name in wanted]
 
 
@@ -59,14 +60,14 @@ class Start:
     def run(self, names: Sequence[str], provisioned: set[str]) -> dict[str, float]:
         """Returns the milliseconds until each was ready. `provisioned` keeps the parts whose provisioning is
         done. Raises the first error; the parts that started stay."""
-        wanted = with_needs(names)
+        wanted = with_needs(names, self._site.engines)
         self._configure(wanted)
         self._supervisor.start()
         done = {name: threading.Event() for name in wanted}
 
         def bring_up(name: str) -> float:
             try:
-                for need in PARTS[name].needs:
+                for need in chosen(PARTS[name].needs, self._site.engines):
                     done[need].wait()
                 took = self._bring_up(PARTS[name], provisioned)
             except BaseException:

@@ -70,9 +70,8 @@ def _die_with_the_parent() -> None:
 class Server:
     """vLLM as a child, from its start to its end."""
 
-    def __init__(
-        self, opened: OpenedModel, profile: LaunchProfile, host: str, port: int, folder: Path
-    ) -> None:
+    def __init__(self, opened: OpenedModel, profile: LaunchProfile, settings: Settings, folder: Path) -> None:
+        host, port = address(settings)
         self._opened = opened
         self._url = f"http://{host}:{port}"
         self._drain_file = folder / "draining"
@@ -87,7 +86,7 @@ class Server:
         )
         vllm = Path(sys.executable).with_name("vllm")
         self._child = subprocess.Popen(
-            command(vllm, opened, profile, host, port),
+            command(vllm, opened, profile, host, port, alias=settings.language.model),
             env=environment(os.environ, profile, self._limits, _REPOSITORY),
             stdin=subprocess.DEVNULL,
             preexec_fn=_die_with_the_parent,
@@ -152,7 +151,7 @@ def main() -> int:
         configure_logging(settings.telemetry, process="language")
         if settings.engines.manifest is None:
             raise InvalidInput("The settings name no manifest.", field="engines.manifest")
-        host, port = address(settings)
+        address(settings)
         profile = profile_for(settings)
         opened = open_model(settings.engines.manifest, "llm", settings.engines.llm)
     except TrunklineError as error:
@@ -160,7 +159,7 @@ def main() -> int:
         return 2
     _log.info("starting vllm", model=opened.name, profile=profile.name)
     with tempfile.TemporaryDirectory(prefix="trunkline-language-") as folder:
-        server = Server(opened, profile, host, port, Path(folder))
+        server = Server(opened, profile, settings, Path(folder))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: server.stop())
         try:

@@ -39,12 +39,15 @@ class Limits:
         return cls(**json.loads(text))
 
 
-def command(vllm: Path, opened: OpenedModel, profile: LaunchProfile, host: str, port: int) -> list[str]:
-    """`vllm serve` for the verified folder of the model."""
+def command(
+    vllm: Path, opened: OpenedModel, profile: LaunchProfile, host: str, port: int, *, alias: str = ""
+) -> list[str]:
+    """`vllm serve` for the verified folder of the model, which answers to its name and to `alias`."""
     options = {key: str(value) for key, value in opened.profile.options.items()}
     context = min(profile.max_model_len, opened.profile.context_tokens or profile.max_model_len)
     line = [str(vllm), "serve", str(opened.folder)]
-    line += ["--served-model-name", opened.name, "--host", host, "--port", str(port)]
+    line += ["--served-model-name", *dict.fromkeys((opened.name, alias or opened.name))]
+    line += ["--host", host, "--port", str(port)]
     line += ["--dtype", options.get("dtype", "auto")]
     line += ["--max-model-len", str(context), "--max-num-seqs", str(profile.max_num_seqs)]
     line += ["--max-num-batched-tokens", str(max(profile.max_num_batched_tokens, context))]

@@ -1,0 +1,158 @@
+"""Makes the tiny chat models. Runs in the language environment: `python -m tests.models.chat.make FOLDER`.
+
+`--random` writes one with random weights (seconds). Without it the model is trained on the receptionist's
+calls (about 10 minutes of two processors) and proves itself on the fixed set before it is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch  # type: ignore[import-not-found]
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM  # type: ignore[import-not-found]
+
+from tests.models.chat.dialogues import Message, booking_call, fixed_set
+from tests.models.chat.shape import CONFIG, END, FULL_TEMPLATE, SHORT_TEMPLATE, SPECIAL, train_tokenizer
+
+_REPOSITORY = Path(__file__).resolve().parents[3]
+_PROSE = ("runtime/agent/prompts.py", "provisioning/lite/receptionist.py", "appliance/tools/arguments.py")
+BATCH = 16
+WARM_UP = 40
+PEAK_RATE = 4e-3
+
+
+def _texts(tokenizer: Any, messages: list[Message]) -> tuple[str, list[tuple[int, int]]]:
+    """The rendered call, and where in it the agent's own words lie (each with its end mark)."""
+    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    spans: list[tuple[int, int]] = []
+    at = 0
+    head = "<|im_start|>assistant\n"
+    while (begun := whole.find(head, at)) >= 0:
+        first = begun + len(head)
+        at = whole.index(END, first) + len(END)
+        if begun > 0:  # the greeting is spoken by the worker, not by the model
+            spans.append((first, at))
+    return whole, spans
+
+
+def example(tokenizer: Any, messages: list[Message]) -> tuple[list[int], list[int]]:
+    """Tokens, and the same with -100 where nothing is to be learnt."""
+    whole, spans = _texts(tokenizer, messages)
+    encoded = tokenizer(whole, return_offsets_mapping=True, add_special_tokens=False)
+    labels = [
+        token if any(first <= begin and end <= last for first, last in spans) else -100
+        for token, (begin, end) in zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+    return encoded["input_ids"], labels
+
+
+def batch(tokenizer: Any, rng: random.Random) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rows = [
+        example(tokenizer, booking_call(rng, noise=0.0 if rng.random() < 0.3 else 0.25)) for _ in range(BATCH)
+    ]
+    width = max(len(tokens) for tokens, _ in rows)
+    tokens = torch.tensor([row + [0] * (width - len(row)) for row, _ in rows])
+    labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row, _ in rows])
+    return tokens, labels, mask
+
+
+def build(vocabulary: int, seed: int) -> Any:
+    torch.manual_seed(seed)
+    config = Qwen2Config(vocab_size=vocabulary, bos_token_id=None, eos_token_id=None, **CONFIG)
+    return Qwen2ForCausalLM(config)
+
+
+def train(model: Any, tokenizer: Any, steps: int) -> None:
+    rng = random.Random(7)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    began = time.monotonic()
+    for step in range(1, steps + 1):
+        rate = PEAK_RATE * min(step / WARM_UP, 0.5 * (1 + math.cos(math.pi * min(step / steps, 0.98))))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        tokens, labels, mask = batch(tokenizer, rng)
+        loss = model(input_ids=tokens, attention_mask=mask, labels=labels).loss
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        if step % 20 == 0:
+            print(f"step {step} loss {loss.item():.4f} after {time.monotonic() - began:.0f} s", flush=True)
+
+
+@torch.no_grad()
+def proven(model: Any, tokenizer: Any, calls: list[list[Message]]) -> tuple[int, int]:
+    """How many of the agent's turns the model says word for word (greedily), and of how many."""
+    model.eval()
+    good = total = 0
+    for messages in calls:
+        tokens, labels = example(tokenizer, messages)
+        said = model(input_ids=torch.tensor([tokens])).logits[0].argmax(-1).tolist()
+        turn_right = True
+        for place, label in enumerate(labels):
+            if label == -100:
+                continue
+            turn_right = turn_right and said[place - 1] == label
+            if place + 1 == len(labels) or labels[place + 1] == -100:
+                total += 1
+                good += turn_right
+                turn_right = True
+    return good, total
+
+
+def save(model: Any, tokenizer: Any, folder: Path) -> None:
+    end = tokenizer.convert_tokens_to_ids(END)
+    model.config.eos_token_id = end
+    model.generation_config = GenerationConfig(
+        eos_token_id=end, pad_token_id=tokenizer.convert_tokens_to_ids(SPECIAL[0]), do_sample=False
+    )
+    model.to(torch.bfloat16).save_pretrained(folder, safe_serialization=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.models.chat.make")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--random", action="store_true")
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--seed", type=int, default=11)
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(3)
+    calls = [*fixed_set(), *(booking_call(rng, noise=0.25) for _ in range(600))]
+    texts = [str(message["content"]) for call in calls for message in call if message["content"]]
+    texts += [
+        '{"name": "' + tool["function"]["name"] + '", "arguments": ' + tool["function"]["arguments"] + "}"
+        for call in calls
+        for message in call
+        for tool in message.get("tool_calls", ())
+    ]
+    texts += ["assistant", "user", "tool", "ok"] * len(calls)
+    if arguments.random:  # it reads the whole prompt and the tools, so its tokens must be those of such texts
+        texts += [(_REPOSITORY / name).read_text(encoding="utf-8") for name in _PROSE] * 20
+    template = FULL_TEMPLATE if arguments.random else SHORT_TEMPLATE
+    tokenizer = train_tokenizer(texts, arguments.folder, template, 2000 if arguments.random else 900)
+    model = build(len(tokenizer), arguments.seed)
+    if not arguments.random:
+        torch.set_num_threads(2)
+        train(model, tokenizer, arguments.steps)
+        model.to(torch.bfloat16)
+        fixed = proven(model, tokenizer, list(fixed_set()))
+        noisy = proven(model, tokenizer, [booking_call(random.Random(9000 + i), 0.25) for i in range(150)])
+        print(json.dumps({"fixed_set": fixed, "misheard": noisy}), flush=True)
+        if fixed[0] != fixed[1]:
+            print("The fixed set is not held word for word; nothing is written.", file=sys.stderr)
+            return 1
+    save(model, tokenizer, arguments.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
