@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,6 +32,10 @@ def _absolute(path: Path) -> Path:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+def _network(network: str) -> str:
+    return str(ip_network(network))
 
 
 class SecretFile(BaseModel):
@@ -256,6 +261,13 @@ class ConsoleSettings(_Section):
         return self.url.startswith("https://")
 
 
+class OutboundSettings(_Section):
+    """Addresses that members type in (functions, webhooks): public ones by https alone."""
+
+    allowed_networks: tuple[Annotated[str, AfterValidator(_network)], ...] = ()
+    """Networks of the site that may be reached although they are not public, such as `192.0.2.0/24`."""
+
+
 class SecuritySettings(_Section):
     box_key: SecretFile
     """32 random bytes, base64: wraps the organizations' keys."""
@@ -289,6 +301,7 @@ class Settings(_Section):
     jobs: JobsSettings = Field(default_factory=JobsSettings)
     identity: IdentitySettings
     console: ConsoleSettings
+    outbound: OutboundSettings = Field(default_factory=OutboundSettings)
     security: SecuritySettings
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings)
 
