@@ -10,6 +10,7 @@ from provisioning.lite.asterisk import Asterisk
 from provisioning.lite.cache import cache_directory
 from provisioning.lite.console import CONSOLE
 from provisioning.lite.engines import ENGINE_PARTS
+from provisioning.lite.keycloak import KEYCLOAK
 from provisioning.lite.part import Part, Site
 from provisioning.lite.servers import SERVERS
 
@@ -116,7 +117,7 @@ PROGRAMS = (
     ),
 )
 
-PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *ENGINE_PARTS, *PROGRAMS, CONSOLE)}
+PARTS: dict[str, Part] = {part.name: part for part in (*SERVERS, *ENGINE_PARTS, *PROGRAMS, KEYCLOAK, CONSOLE)}
 """In the order of their start; they are stopped the other way round."""
 
 CALL_PATH = tuple(name for name, part in PARTS.items() if part.of_call_path)

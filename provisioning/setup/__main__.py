@@ -22,6 +22,7 @@ from provisioning.setup import (
     engines,
     gateway_root,
     go_servers,
+    keycloak,
     python_environment,
 )
 from provisioning.setup.step import Output, SetupError, Step, run_steps
@@ -38,6 +39,7 @@ def steps(cache: Path, *, with_engines: bool = False) -> list[Step]:
         *(go_servers.step(server, cache, logs) for server in go_servers.SERVERS),
         gateway_root.step(cache),
         browser_files.step(cache, logs),
+        keycloak.step(cache, logs),
     ]
     return [*plan, *engines.steps(REPOSITORY, cache, logs)] if with_engines else plan
 

@@ -19,6 +19,8 @@ PACKAGES = {
     "flite": "the test caller's voice",
     "gcc": "compiles the gateway's module",
     "libc6-dev": "headers for the gateway's module",
+    "maven": "fetches Keycloak",
+    "openjdk-17-jre-headless": "runs Keycloak",
     "postgresql": "the database",
     "python3-venv": "the Python environment",
     "redis-server": "LiveKit's message bus",

@@ -1,0 +1,1 @@
+"""Keycloak's realm, written from one declaration; a second run changes nothing."""
