@@ -60,12 +60,12 @@ async def test_a_search_is_kept_under_a_name(sign_in: SignIn, kept_call: KeptCal
 async def test_the_export_is_a_csv_and_in_the_audit_log(
     sign_in: SignIn, kept_call: KeptCall, work: Callable[..., UnitOfWork]
 ) -> None:
-    admin = await sign_in(Role.ADMIN, name="Exporting Admin")
+    admin = await sign_in(Role.ADMIN, name=(name := f"Exporting Admin {uuid4().hex[:8]}"))
     answer = await admin.client.get("/calls/export.csv?number=12345678")
     assert answer.headers["content-type"].startswith("text/csv")
     assert str(kept_call.call_id) in answer.text
     async with work() as uow:
-        found = await uow.session.scalar(select(AuditEntry).where(AuditEntry.actor_name == "Exporting Admin"))
+        found = await uow.session.scalar(select(AuditEntry).where(AuditEntry.actor_name == name))
     assert found is not None
     assert found.action == "calls.exported"
     listener = await sign_in(Role.LISTENER)
@@ -75,7 +75,8 @@ async def test_the_export_is_a_csv_and_in_the_audit_log(
 async def test_a_listener_plays_and_the_auditor_sees_it(
     sign_in: SignIn, kept_call: KeptCall, open_tab: OpenTab, work: Callable[..., UnitOfWork]
 ) -> None:
-    listener = await sign_in(Role.LISTENER, name="Lena Listener")
+    name = f"Lena Listener {uuid4().hex[:8]}"
+    listener = await sign_in(Role.LISTENER, name=name)
     tab = await open_tab(listener)
     await tab.open(f"/calls/{kept_call.call_id}")
     await expect(tab.page.locator("[data-peaks-state]")).to_be_hidden()
@@ -85,7 +86,7 @@ async def test_a_listener_plays_and_the_auditor_sees_it(
     )
     assert loud
     async with work() as uow:
-        played = select(AuditEntry).where(AuditEntry.actor_name == "Lena Listener")
+        played = select(AuditEntry).where(AuditEntry.actor_name == name)
         assert (await uow.session.scalars(played)).all() == []
     # The sentence that is clicked is the one that is played, and it is marked.
     await tab.page.locator(".line").nth(3).click()
@@ -96,7 +97,7 @@ async def test_a_listener_plays_and_the_auditor_sees_it(
     await expect(tab.page.locator(".line").nth(4)).to_have_attribute("aria-current", "true")
     assert tab.problems == []
     auditor = await sign_in(Role.AUDITOR)
-    page = await auditor.client.get("/audit?actor=Lena+Listener")
+    page = await auditor.client.get(f"/audit?actor={name.replace(' ', '+')}")
     assert "recordings.play" in page.text
     async with work() as uow:
         entries = (await uow.session.scalars(played)).all()
@@ -158,7 +159,7 @@ async def test_who_may_not_listen_hears_and_reads_nothing(sign_in: SignIn, kept_
 async def test_a_note_is_written_and_an_empty_one_is_told(
     sign_in: SignIn, kept_call: KeptCall, work: Callable[..., UnitOfWork]
 ) -> None:
-    member = await sign_in(Role.LISTENER, name="Nora Note")
+    member = await sign_in(Role.LISTENER, name=(name := f"Nora Note {uuid4().hex[:8]}"))
     path = f"/calls/{kept_call.call_id}/notes"
     empty = await member.post_form(path, {"text": "   "})
     assert empty.status_code == 422
@@ -166,7 +167,7 @@ async def test_a_note_is_written_and_an_empty_one_is_told(
     assert (await member.post_form(path, {"text": "Rang back, all settled."})).status_code == 303
     async with work() as uow:
         note = tables.CallNote
-        found = await uow.session.scalar(select(note.text).where(note.author == "Nora Note"))
+        found = await uow.session.scalar(select(note.text).where(note.author == name))
     assert found == "Rang back, all settled."
 
 

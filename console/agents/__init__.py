@@ -1,0 +1,1 @@
+"""Agents: drafts, versions, and a test call before publishing."""
