@@ -16,8 +16,10 @@ from models import manifest as manifests
 from models.inventory import load_inventory, read_inventory
 from models.placement import Plan, Refusal
 from models.placement import plan as make_plan
+from models.selftest.command import selftest
 
-app = typer.Typer(no_args_is_help=True, help="Weights of the engines: list, verify, add, plan.")
+app = typer.Typer(no_args_is_help=True, help="Weights and engines: list, verify, add, plan, selftest.")
+app.command("selftest")(selftest)
 _DEFAULT_MANIFEST = Path("var/models/manifest.yaml")
 
 ManifestOption = Annotated[Path, typer.Option("--manifest", help="The site's manifest of added models.")]

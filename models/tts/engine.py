@@ -116,6 +116,7 @@ class VitsEngine:
         spoken = str(config.phoneme_language or "") or opened.profile.languages[0]
         self.languages = tuple(self._language_ids) or (spoken,)
         self.version = _version()
+        self._slowness = float(config.model_args.length_scale)
         self._tokenizer: Any = self._model.tokenizer
 
     def encode(self, clause: Clause, manner: Manner) -> Encoded:
@@ -167,7 +168,7 @@ class VitsEngine:
         speakers = [self._speaker_ids.get(manner.speaker, 0) for manner in manners]
         languages = [self._language_ids.get(manner.language, 0) for manner in manners]
         self._model.length_scale = torch.tensor(
-            [1.0 / manner.speed for manner in manners], device=self._device
+            [self._slowness / manner.speed for manner in manners], device=self._device
         ).view(-1, 1, 1)
         made = self._model.inference(
             tokens,

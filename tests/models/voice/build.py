@@ -35,7 +35,8 @@ def build_vits(folder: Path) -> None:
         num_layers_text_encoder=2,
         num_layers_flow=2,
         num_layers_posterior_encoder=2,
-        upsample_initial_channel_decoder=32,
+        upsample_initial_channel_decoder=16,
+        length_scale=2.0,
         inference_noise_scale=0.0,
         inference_noise_scale_dp=0.0,
         use_speaker_embedding=True,
@@ -59,7 +60,7 @@ def build_vits(folder: Path) -> None:
     )
     model = Vits(config)
     with torch.no_grad():
-        # Louder than random weights alone, with a clear pitch of durations: about 80 ms a phoneme.
+        # Louder than random weights alone.
         for parameter in model.waveform_decoder.conv_post.parameters():
             parameter.mul_(8.0)
     torch.save({"model": model.state_dict(), "config": {}, "step": 0}, folder / "model.pth")
