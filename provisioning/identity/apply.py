@@ -33,7 +33,8 @@ def apply_to_site(site: Site) -> list[str]:
     """
     settings = site.settings
     try:
-        admin = connect(settings.identity.url, read_secret(site.directory, "keycloak_provisioning_secret"))
+        secret = read_secret(site.directory, "keycloak_provisioning_secret")
+        admin = connect(settings.identity.url, secret, settings.identity.realm)
         changes = Apply(admin, settings, read_declaration(site.directory)).run()
         changes += ensure_first_login(admin, site)
     except KeycloakConnectionError as error:
@@ -43,11 +44,12 @@ def apply_to_site(site: Site) -> list[str]:
     return changes
 
 
-def connect(url: str, secret: str) -> KeycloakAdmin:
-    """The provisioning account of the master realm."""
+def connect(url: str, secret: str, realm: str) -> KeycloakAdmin:
+    """The provisioning account (of the master realm), at work in `realm`."""
     connection = KeycloakOpenIDConnection(
         server_url=url,
-        realm_name="master",
+        realm_name=realm,
+        user_realm_name="master",
         client_id=PROVISIONER,
         client_secret_key=secret,
         timeout=TIMEOUT_SECONDS,
@@ -68,7 +70,6 @@ class Apply:
     def run(self) -> list[str]:
         """The names of what was made or changed."""
         self._realm()
-        self._admin.change_current_realm(self._settings.identity.realm)
         self._profile()
         self._required_actions()
         self._roles()
