@@ -79,6 +79,8 @@ class AgentSnapshot(WireModel):
     """Spoken before the greeting, never interruptible; empty: no notice."""
     voice: ShortText = "default"
     tools: tuple[ToolAction, ...] = ()
+    functions: tuple[ShortText, ...] = ()
+    """Names of the organization's own functions that it may call, as they are set when it calls them."""
     phrases: tuple[ShortText, ...] = ()
     """Words that the recogniser should expect."""
     turn_taking: TurnTaking = Field(default_factory=TurnTaking)

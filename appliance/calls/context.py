@@ -16,6 +16,7 @@ from appliance.calls.routing import organization_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import NotFound
 from appliance.tools.catalog import described
+from appliance.tools.functions import described_functions
 
 
 async def context_of_call(uow: UnitOfWork, call_id: UUID, attempt: int) -> CallContext:
@@ -36,7 +37,7 @@ async def context_of_call(uow: UnitOfWork, call_id: UUID, attempt: int) -> CallC
             "started_at": call.created_at,
             "timezone": organization.timezone,
             "snapshot": snapshot,
-            "tools": described(snapshot.tools),
+            "tools": described(snapshot.tools) + await described_functions(uow, snapshot.functions),
             "conversation": tuple(_spoken(await stored_turns(uow, call_id))),
             "next_turn_index": await next_turn_index(uow, call_id),
             "attempt": attempt,

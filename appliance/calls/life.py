@@ -16,6 +16,7 @@ from appliance.calls.states import FINAL, after_progress
 from appliance.calls.tokens import LIFETIME, CallTokens
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, NotFound
+from appliance.webhooks.outbox import announce
 
 STALE_AFTER = timedelta(minutes=5)
 """A call that rings and of which nothing is heard for so long is given up."""
@@ -67,6 +68,7 @@ async def progress(uow: UnitOfWork, call_id: UUID, news: Progress, now: datetime
     record_event(uow, call, news.at, news.status, _detail(news.detail))
     if news.status == "answered" and call.answered_at is None:
         call.answered_at = news.at
+        await announce(uow, "call.started", f"calls/{call_id}", _told(call))
     call.status = after_progress(_status(call), news.status)
 
 
@@ -107,6 +109,7 @@ async def ended(uow: UnitOfWork, call_id: UUID, report: Ended, now: datetime) ->
         call.ended_by = report.hangup_party
         # Stays when no worker lives to report; a report that still comes replaces it.
         call.outcome = _outcome_without_worker(report)
+    await announce(uow, "call.ended", f"calls/{call_id}", _told(call))
     record_event(
         uow, call, report.at, "ended", {"party": report.hangup_party, "q850_cause": report.q850_cause}
     )
@@ -159,6 +162,7 @@ async def release_stale(router: AsyncEngine, app: AsyncEngine, now: datetime) ->
             row.ended_at = now
             row.outcome = row.outcome or "failed"
             record_event(uow, row, now, "abandoned")
+            await announce(uow, "call.ended", f"calls/{call_id}", _told(row))
             released.append(call_id)
     return released
 
@@ -171,6 +175,19 @@ def _detail(detail: dict[str, Any] | str | None) -> dict[str, Any]:
     if detail is None:
         return {}
     return detail if isinstance(detail, dict) else {"text": detail}
+
+
+def _told(call: tables.Call) -> dict[str, Any]:
+    """For webhooks: identifiers and plain facts; who called is asked of the API."""
+    return {
+        "call_id": str(call.id),
+        "direction": call.direction,
+        "status": call.status,
+        "outcome": call.outcome,
+        "agent_version_id": str(call.agent_version_id) if call.agent_version_id else None,
+        "answered_at": call.answered_at.isoformat() if call.answered_at else None,
+        "ended_at": call.ended_at.isoformat() if call.ended_at else None,
+    }
 
 
 def _status(call: tables.Call) -> Any:

@@ -19,6 +19,8 @@ from appliance.errors import Conflict, NotFound
 from appliance.organizations.tables import Organization
 from appliance.recordings.tables import Recording
 from appliance.security.keys import KeyRing
+from appliance.webhooks.domain import EventName
+from appliance.webhooks.outbox import announce
 
 _RANK: dict[str, int] = {"spooling": 0, "sealed": 1, "failed": 2, "stored": 3}
 """How far a recording has come. News that arrives late never takes it back."""
@@ -91,6 +93,14 @@ async def record_sealed(uow: UnitOfWork, recording_id: UUID, news: RecordingSeal
         recording.sealed_at = now
     if news.state == "stored" and recording.stored_at is None:
         recording.stored_at = now
+    if news.state != recording.state and news.state in {"stored", "failed"}:
+        told = {
+            "recording_id": str(recording_id),
+            "call_id": str(recording.call_id),
+            "seconds": recording.seconds,
+        }
+        event: EventName = "recording.ready" if news.state == "stored" else "recording.failed"
+        await announce(uow, event, f"recordings/{recording_id}", told)
     recording.state = news.state
 
 

@@ -17,6 +17,7 @@ from appliance.scheduling import tables
 from appliance.scheduling.domain import CalendarRules, Diary
 from appliance.telephony.opening import Span
 from appliance.telephony.service import opening_times
+from appliance.webhooks.outbox import announce
 
 
 async def calendar_of(uow: UnitOfWork) -> tables.Calendar:
@@ -88,4 +89,12 @@ async def book(
         if violated_constraint(error) == tables.NO_OVERLAP:
             raise Conflict("The slot is taken.", code="slot_taken") from error
         raise
+    told = {
+        "booking_id": str(booking_id),
+        "calendar_id": str(calendar.id),
+        "starts_at": slot.starts.isoformat(),
+        "ends_at": slot.ends.isoformat(),
+        "call_id": str(call_id) if call_id else None,
+    }
+    await announce(uow, "booking.made", f"bookings/{booking_id}", told)
     return booking_id

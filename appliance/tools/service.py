@@ -23,6 +23,7 @@ from appliance.errors import NotFound
 from appliance.tools.appointments import check_availability, create_booking
 from appliance.tools.catalog import CATALOG
 from appliance.tools.conversation import create_order, end_call, log_note, transfer_to_human
+from appliance.tools.functions import FunctionCaller, argument_error, enabled_functions
 from appliance.tools.outcome import CannotDo, Done, ToolSetting
 
 log = structlog.get_logger()
@@ -46,7 +47,12 @@ _ASKS = {
 
 
 async def run_tool(
-    uow: UnitOfWork, call_id: UUID, action: str, request: ToolRequest, now: datetime
+    uow: UnitOfWork,
+    call_id: UUID,
+    action: str,
+    request: ToolRequest,
+    now: datetime,
+    functions: FunctionCaller | None = None,
 ) -> ToolAnswer:
     """Runs the tool, or answers what it answered before; NotFound for a call that does not exist.
 
@@ -58,7 +64,10 @@ async def run_tool(
     claimed = await _claim(uow, setting.call, action, request)
     if claimed is None:
         return await _earlier_answer(setting, action, request)
-    answer = await _answer(setting, action, request)
+    if functions is not None and action in setting.snapshot.functions:
+        answer = await _function_answer(setting, functions, action, request)
+    else:
+        answer = await _answer(setting, action, request)
     claimed.result = answer.model_dump(mode="json")
     claimed.finished_at = datetime.now(UTC)
     known = action if action in CATALOG else "unknown"  # a model may put anything into a tool's name
@@ -128,6 +137,25 @@ async def _answer(setting: ToolSetting, action: str, request: ToolRequest) -> To
     except CannotDo as answer:
         return ToolAnswer(ok=False, code=answer.code, say=answer.say, result=answer.result)
     return ToolAnswer(ok=True, result=done.result, say=done.say)
+
+
+async def _function_answer(
+    setting: ToolSetting, functions: FunctionCaller, action: str, request: ToolRequest
+) -> ToolAnswer:
+    """One of the organization's own. What the far side says under `say` the agent may speak."""
+    failed = setting.snapshot.sentences.tool_failed
+    found = await enabled_functions(setting.uow, [action])
+    if not found or setting.call.ended_at is not None:
+        return ToolAnswer(ok=False, code="unknown_tool" if not found else "call_ended", say=failed)
+    wrong = argument_error(found[0].parameters, request.arguments)
+    if wrong is not None:
+        return ToolAnswer(ok=False, code="not_understood", say=failed, result={"problem": wrong})
+    tried = await functions.call(setting.uow, found[0], request.arguments, setting.call.id)
+    if not tried.ok:
+        return ToolAnswer(ok=False, code="function_failed", say=failed)
+    result = tried.result if isinstance(tried.result, dict) else {"result": tried.result}
+    say = result.get("say")
+    return ToolAnswer(ok=True, result=result, say=say[:2000] if isinstance(say, str) else None)
 
 
 def _wrong_arguments(setting: ToolSetting, error: ValidationError) -> ToolAnswer:

@@ -13,19 +13,23 @@ from sqlalchemy import text
 
 from appliance.calls.life import release_stale
 from appliance.clients.object_store import ObjectStore
+from appliance.clients.outbound_http import OutboundHttp
 from appliance.clients.tool_api import ToolApiClient
 from appliance.database.engine import create_engine
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.recordings.archive import Archive
 from appliance.security.keys import KeyRing
 from appliance.settings import Settings
+from appliance.webhooks.sending import WebhookSender
 from runtime.jobs.health import health_server
 from runtime.jobs.queue import JobQueue
 from runtime.jobs.spools import recording_watch, report_watch
+from runtime.jobs.webhooks import look_after_organizations, send_webhooks
 
 _log = structlog.get_logger(__name__)
 
 EVERY_MINUTE = "* * * * *"
+EVERY_TEN_MINUTES = "*/10 * * * *"
 
 
 async def run(settings: Settings) -> None:
@@ -50,7 +54,18 @@ async def run(settings: Settings) -> None:
         async def release() -> None:
             await release_stale(router, app, datetime.now(UTC))
 
-        queue = JobQueue(settings.database, {"release_stale_calls": (EVERY_MINUTE, release)})
+        sender = WebhookSender(app, router, keys, OutboundHttp.of(settings.outbound.allowed_networks))
+
+        async def look_after() -> None:
+            await look_after_organizations(router, app, sender)
+
+        queue = JobQueue(
+            settings.database,
+            {
+                "release_stale_calls": (EVERY_MINUTE, release),
+                "look_after_organizations": (EVERY_TEN_MINUTES, look_after),
+            },
+        )
 
         async def database_answers() -> bool:
             async with UnitOfWork(app, None) as uow:
@@ -73,6 +88,7 @@ async def run(settings: Settings) -> None:
                 tasks.create_task(recordings.run(), name="recordings"),
                 tasks.create_task(reports.run(), name="reports"),
                 tasks.create_task(queue.run(), name="queue"),
+                tasks.create_task(send_webhooks(sender), name="webhooks"),
             ]
             await stop.wait()
             for task in running:

@@ -17,4 +17,4 @@ async def voice_tool(
     action: str, body: ToolRequest, identity: AnyCall, wiring: Wired, now: Now
 ) -> ToolAnswer:
     async with wiring.work_of(identity.organization_id) as uow:
-        return await run_tool(uow, identity.call_id, action, body, now)
+        return await run_tool(uow, identity.call_id, action, body, now, wiring.functions)

@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from appliance.calls.admission import Admissions
 from appliance.calls.browser_call import BrowserCalls
 from appliance.calls.tokens import CallTokens
+from appliance.clients.outbound_http import OutboundHttp
 from appliance.database.engine import create_engine
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.security.keys import KeyRing
 from appliance.settings import Settings
+from appliance.tools.functions import FunctionCaller
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Wiring:
     keys: KeyRing
     tokens: CallTokens
     admissions: Admissions
+    functions: FunctionCaller
     browser_calls: BrowserCalls
 
     @classmethod
@@ -34,13 +37,15 @@ class Wiring:
         app = create_engine(settings.database, "app")
         router = create_engine(settings.database, "router")
         tokens = CallTokens(settings.tool_api.token_key.reveal())
+        keys = KeyRing.from_settings(settings.security)
         return cls(
             settings=settings,
             app=app,
             router=router,
-            keys=KeyRing.from_settings(settings.security),
+            keys=keys,
             tokens=tokens,
             admissions=Admissions(settings, app=app, router=router, tokens=tokens),
+            functions=FunctionCaller(keys, OutboundHttp.of(settings.outbound.allowed_networks)),
             browser_calls=BrowserCalls(settings, app=app, tokens=tokens),
         )
 
