@@ -127,9 +127,9 @@ def check_safetensors(path: Path) -> Checked:
         raise _wrong(path, "wants to run code of its own (auto_map); that is not taken.")
     stated = config.get("architectures")
     architectures = tuple(map(str, stated)) if isinstance(stated, list) else ()
-    files = [
-        file for file in sorted(path.iterdir()) if file.suffix in {".json", ".safetensors", ".model", ".txt"}
-    ]
+    # The template of the conversation counts too: changed unseen, it would change every answer.
+    kinds = {".json", ".safetensors", ".model", ".txt", ".jinja"}
+    files = [file for file in sorted(path.iterdir()) if file.suffix in kinds]
     return Checked(tuple(files), architectures)
 
 
@@ -144,6 +144,10 @@ def check_coqui(path: Path) -> Checked:
     for file in weights:
         if not zipfile.is_zipfile(file):
             raise _wrong(file, "is not a checkpoint of tensors, or was cut short.")
+    characters = config.get("characters")
+    named = characters.get("characters_class") if isinstance(characters, dict) else None
+    if isinstance(named, str) and not named.startswith("TTS."):
+        raise _wrong(path, "names a class of its own (characters_class); that is not taken.")
     model = config.get("model")
     files = [file for file in sorted(path.iterdir()) if file.suffix in {".json", ".pth"}]
     return Checked(tuple(files), (model,) if isinstance(model, str) else ())

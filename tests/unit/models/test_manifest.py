@@ -140,3 +140,12 @@ def test_no_bytes_break_a_check(tmp_path_factory: pytest.TempPathFactory, conten
     for check in FORMATS.values():
         with pytest.raises(TrunklineError):
             check(folder)
+
+
+def test_a_changed_conversation_template_is_found(tmp_path: Path):
+    folder = language_model(tmp_path / "q")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    model = add(Manifest(), CATALOG["qwen2.5-7b-instruct"], folder).models[0]
+    (folder / "chat_template.jinja").write_text("{{ messagez }}")
+    with pytest.raises(IntegrityError, match=r"chat_template\.jinja was changed"):
+        verify(model)

@@ -71,3 +71,12 @@ def test_a_non_commercial_voice_is_refused_until_the_site_answers_for_it(tmp_pat
     save_manifest(tmp_path / "manifest.yaml", Manifest(models=(slipped,)))
     with pytest.raises(InvalidInput, match="CPML"):
         open_model(tmp_path / "manifest.yaml", "tts")
+
+
+def test_a_voice_that_wants_code_of_its_own_is_refused(tmp_path: Path):
+    folder = voice(tmp_path / "a")
+    (folder / "config.json").write_text(
+        json.dumps({"model": "vits", "characters": {"characters_class": "os.path.Evil"}})
+    )
+    with pytest.raises(InvalidInput, match="characters_class"):
+        add(Manifest(), CATALOG["vits"], folder)
