@@ -225,6 +225,9 @@ def _agent_ready(state: CallState) -> Step:
     state = replace(state, agent_ready=True)
     if state.phase is Phase.RECOVERING and state.room_up:
         return replace(state, phase=Phase.TALKING), (Do.BEGIN,)
+    if state.phase is Phase.CONSULTING and not state.agent_asked and state.room_up and state.media_up:
+        # The human was called only because no agent came: the caller need not wait for one any longer.
+        return replace(state, phase=Phase.TALKING), (Do.GIVE_BACK, Do.BEGIN)
     return _begin_if_ready(state)
 
 

@@ -60,6 +60,7 @@ class Consultation:
         self.over = False
         self.cause = _UNKNOWN_CAUSE
         """Q.850 cause of a failure."""
+        self._closed = False
 
     async def dial(self, endpoint: str, *, caller_id: str, ring_seconds: int) -> None:
         self._channels.claim(self.channel, self._on_event)
@@ -74,6 +75,9 @@ class Consultation:
             )
         except TrunklineError:
             self._fail()
+            return
+        if self._closed:
+            await self.close()  # it was given up before Asterisk had the leg
 
     def _on_event(self, event: Event) -> None:
         self._ladder.note("target", event, was_up=self.answered)
@@ -99,7 +103,7 @@ class Consultation:
 
     async def close(self) -> None:
         """Hangs the target's leg up. Never raises."""
-        self.over = True
+        self.over = self._closed = True
         try:
             await self._ari.hangup(self.channel)
         except TrunklineError:

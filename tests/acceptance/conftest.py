@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-BUSY = 3.0
+BUSY = 2.0
 """A busy machine may take so many times as long for everything; a lost protection takes longer still."""
 
 Measured = Callable[[str, float, float], None]

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 
 from appliance.errors import TrunklineError
-from provisioning.demo.call_records import CallRecords
 from provisioning.lite.box import Box
 from runtime.sip.call_events import TEMPORARY_FAILURE
 from tests.acceptance.conftest import Measured
@@ -45,6 +44,18 @@ async def later_turns(call: PlacedCall) -> list[dict[str, Any]]:
     return [turn for turn in await call.turns() if turn["attempt"] > 1 and turn["agent_text"]]
 
 
+async def first_recording_stored(call: PlacedCall) -> None:
+    """What the killed worker had recorded is sealed and stored while the caller still talks to the next."""
+    async with asyncio.timeout(120):
+        while True:
+            first = (await call.records.recordings(await call.id()))[0]
+            if first["state"] == "stored":
+                break
+            await asyncio.sleep(0.2)
+    assert first["attempt"] == 1
+    assert first["seconds"] >= 3
+
+
 async def test_a_call_goes_on_after_its_worker_was_killed(box: Box, measured: Measured) -> None:
     async with place_call(box) as call:
         await call.leg.answered(60)
@@ -62,8 +73,12 @@ async def test_a_call_goes_on_after_its_worker_was_killed(box: Box, measured: Me
                 break
         assert await later_turns(call)
         assert not call.leg.over.is_set()
+        await first_recording_stored(call)
         await call.leg.hangup()
         assert (await call.finished())["attempt"] > 1
+        assert (await call.stored_recording())["attempt"] > 1
+        left = await clean(box, call.records)
+        assert not left, left
     measured("from the worker's death to a sentence", (heard_ns - killed_ns) / 1e9, _FIRST_SENTENCE_SECONDS)
     measured("longest silence until the next worker speaks", silence, _LONGEST_SILENCE_SECONDS)
 
@@ -83,9 +98,8 @@ async def test_a_killed_bridge_leaves_no_caller_in_silence_and_takes_new_calls(
         served_ns = await served
         # The next bridge has found what the killed one left, and reported the call in its stead.
         assert (await call.finished())["q850_cause"] == TEMPORARY_FAILURE
-        async with CallRecords(box.settings, box.seed.organization_id) as records:
-            left = await clean(box, records)
-            assert not left, left
+        left = await clean(box, call.records)
+        assert not left, left
     measured("from the bridge's death to a sentence", (heard_ns - killed_ns) / 1e9, _FIRST_SENTENCE_SECONDS)
     measured("longest silence after the bridge's death", silence, _LONGEST_SILENCE_SECONDS)
     measured("from its death to the next served call", (served_ns - killed_ns) / 1e9, _NEW_CALLS_SECONDS)

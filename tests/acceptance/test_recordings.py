@@ -49,15 +49,30 @@ async def test_left_is_what_the_caller_sent_and_right_what_the_caller_heard(box:
     await _is_unreadable_without_its_key(box, stored, tmp_path / "call.wav", tmp_path / "object")
 
 
-async def test_with_the_store_down_during_the_call_the_recording_arrives_when_it_is_back(box: Box) -> None:
+async def test_with_store_and_database_away_at_hang_up_everything_arrives_later(box: Box) -> None:
+    """The store is lost during the call, the database before its end; they come back one after the other."""
     async with place_call(box) as call:
         await call.leg.answered()
         await asyncio.to_thread(box.stop, "minio")
         try:
             await _ask_for_times(call)
-            await call.leg.hangup()
-            await call.finished()
             call_id = await call.id()
+            await asyncio.to_thread(box.stop, "postgres")
+            try:
+                await call.leg.hangup()
+                reports = box.settings.spool_dir / "reports"
+
+                async def spooled() -> bool:
+                    return any(reports.glob(f"{call_id}-*.json.enc"))
+
+                await _until(spooled, "the worker's report waits on the disk")
+            finally:
+                await asyncio.to_thread(box.start, "postgres", "tool_api")
+            row = await call.finished(120)
+            assert row["outcome"] == "caller_hung_up"
+            spoken = {segment["speaker"] for segment in await call.records.segments(call_id)}
+            assert spoken == {"caller", "agent"}
+            assert [turn["caller_text"] for turn in await call.turns() if turn["caller_text"]]
 
             async def sealed() -> bool:
                 return [row["state"] for row in await call.records.recordings(call_id)] == ["sealed"]
@@ -66,61 +81,7 @@ async def test_with_the_store_down_during_the_call_the_recording_arrives_when_it
             assert _spools(box), "nothing may be lost while the store is away"
         finally:
             await asyncio.to_thread(box.start, "minio")
-        stored = await call.stored_recording()
-    assert stored["seconds"] > 3
-    await _until(lambda: _empty(box), "the spool is removed")
-
-
-async def test_with_the_database_down_at_hang_up_row_and_recording_arrive_later(box: Box) -> None:
-    async with place_call(box) as call:
-        await _ask_for_times(call)
-        call_id = await call.id()
-        await asyncio.to_thread(box.stop, "postgres")
-        try:
-            await call.leg.hangup()
-            reports = box.settings.spool_dir / "reports"
-
-            async def spooled() -> bool:
-                return any(reports.glob(f"{call_id}-*.json.enc"))
-
-            await _until(spooled, "the worker's report waits on the disk")
-        finally:
-            await asyncio.to_thread(box.start, "postgres", "tool_api")
-        row = await call.finished(120)
-        assert row["outcome"] == "caller_hung_up"
         assert (await call.stored_recording(120))["seconds"] > 3
-        spoken = {segment["speaker"] for segment in await call.records.segments(call_id)}
-        assert spoken == {"caller", "agent"}
-        assert [turn["caller_text"] for turn in await call.turns() if turn["caller_text"]]
-    await _until(lambda: _empty(box), "the spool is removed")
-
-
-async def test_a_killed_worker_leaves_a_recording_up_to_its_last_second(box: Box) -> None:
-    async with place_call(box) as call:
-        await call.leg.answered()
-        await call.dialogue.greeting()
-        call_id = await call.id()
-        (spool,) = _spools(box)
-
-        async def some_seconds() -> bool:
-            return spool.stat().st_size > 3 * 64_000
-
-        await _until(some_seconds, "some seconds are on the disk")
-        await asyncio.to_thread(box.kill, "worker")
-
-        async def first_stored() -> bool:
-            rows = await call.records.recordings(call_id)
-            return bool(rows) and rows[0]["state"] == "stored" and rows[0]["seconds"] >= 3
-
-        await _until(first_stored, "the killed worker's recording is stored while the caller still waits")
-        await call.leg.hangup()
-
-        async def ended() -> bool:
-            row = await call.row()
-            return row is not None and row["ended_at"] is not None and row["outcome"] == "caller_hung_up"
-
-        await _until(ended, "the call's row is closed")
-    await asyncio.to_thread(box.start)
     await _until(lambda: _empty(box), "the spool is removed")
 
 

@@ -61,6 +61,11 @@ class FaultyLanguage:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    def begin(self, script: list[Say | Call | Slow]) -> None:
+        """The answers of the next call."""
+        self.script = script
+        self.requests.clear()
+
     def told(self) -> list[dict[str, Any]]:
         """The tool results that the model was told, in order, of the last request."""
         return [m for m in self.requests[-1]["messages"] if m["role"] == "tool"]

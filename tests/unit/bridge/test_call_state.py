@@ -174,8 +174,23 @@ def test_a_failed_transfer_gives_the_caller_back() -> None:
 def test_an_agent_that_comes_while_a_human_is_called_in_its_stead_takes_the_call() -> None:
     state, _ = run(inbound(max_losses=1), *TALKING, Simple.AGENT_LOST)
     assert state.phase is Phase.CONSULTING
-    state, done = run(state, Simple.AGENT_READY, Simple.TARGET_FAILED)
+    state, done = run(state, Simple.AGENT_READY)
     assert (state.phase, done) == (Phase.TALKING, [Do.GIVE_BACK, Do.BEGIN])
+    # The human's telephone is hung up; what it still says, even that it has answered, changes nothing.
+    state, done = run(state, Simple.TARGET_ANSWERED, Simple.TARGET_FAILED, Simple.TARGET_GONE)
+    assert (state.phase, done) == (Phase.TALKING, [])
+
+
+def test_a_human_who_answers_before_the_next_agent_comes_keeps_the_caller() -> None:
+    state, _ = run(inbound(max_losses=1), *TALKING, Simple.AGENT_LOST, Simple.TARGET_ANSWERED)
+    state, done = run(state, Simple.AGENT_READY)
+    assert (state.phase, done) == (Phase.JOINED, [])
+
+
+def test_an_agent_that_is_ready_anew_does_not_end_the_transfer_that_it_asked_for() -> None:
+    state, _ = run(inbound(), *TALKING, TransferAsked("201"))
+    state, done = run(state, Simple.AGENT_READY)
+    assert (state.phase, done) == (Phase.CONSULTING, [])
 
 
 def test_an_agent_lost_while_the_human_is_called_is_replaced_when_the_human_does_not_answer() -> None:
