@@ -27,6 +27,9 @@ FINAL_RESPONSE = "triton_final_response"
 GRPC_ERRORS = (("triton_grpc_error", "true"),)
 """Metadata that makes Triton end a stream with a gRPC status instead of an error text in a message."""
 
+AT_CAPACITY = "at capacity"
+"""In the text of a refusal: everything works and is busy."""
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -159,7 +162,8 @@ def parameter(message: Any, name: str) -> bool | int | str | None:
 def error_of(status: Any, details: str, *, what: str) -> TrunklineError:
     """The appliance's error for a gRPC status (`grpc.StatusCode`) of a speech server."""
     name = getattr(status, "name", str(status))
-    if name == "RESOURCE_EXHAUSTED" or "maximum queue size" in details:
+    # A model of Triton's python backend cannot answer RESOURCE_EXHAUSTED: it says so in words.
+    if name == "RESOURCE_EXHAUSTED" or "maximum queue size" in details or AT_CAPACITY in details:
         return AtCapacity(f"{what} is at capacity.", remedy="Try again in a moment.")
     if name in {"INVALID_ARGUMENT", "OUT_OF_RANGE"}:
         return InvalidInput(f"{what} refused its input: {details}", field="input")

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import grpc
 import grpc.aio
@@ -20,13 +20,31 @@ import grpc.aio
 from appliance.clients import kserve
 from appliance.errors import InvalidInput, TrunklineError, Unavailable
 
+if TYPE_CHECKING:
+    from appliance.clients.speech_replay import ReplayedStream
+
 STT_SAMPLE_RATE_HZ = 16_000
 TTS_SAMPLE_RATE_HZ = 24_000
 
 _MAX_WAITING_CHUNKS = 1_000
-"""Chunks that wait for a slow recogniser: 20 s of 20 ms frames. Beyond it the stream fails."""
+"""Requests that wait for a slow recogniser. Beyond it the stream fails."""
+
+_REQUEST_BYTES = STT_SAMPLE_RATE_HZ * 2 * 80 // 1_000
+"""Frames are sent together, 80 ms at a time: a recogniser takes its steps in no smaller pieces, and each
+request costs it more than the frames do. A flush sends what there is."""
+
+_SIGN_OF_LIFE_SECONDS = 5.0
+"""A stream without audio (a caller on hold) says so often that its client is there; a server may take back
+the place of a stream that says nothing."""
+
+_MAX_REQUEST_BYTES = STT_SAMPLE_RATE_HZ * 2 * 20
+
+_GOODBYE_SECONDS = 0.5
+"""How long a closed stream lets its end reach the server before the call is cancelled."""
 
 _EOF: Any = vars(grpc.aio)["EOF"]
+
+_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK)
 
 _CHANNEL_OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
@@ -126,7 +144,10 @@ class SttStream:
         self._requests: asyncio.Queue[Any] = asyncio.Queue(_MAX_WAITING_CHUNKS)
         self._results: asyncio.Queue[SttResult | None] = asyncio.Queue(_MAX_WAITING_CHUNKS)
         self._error: TrunklineError | None = None
+        self.lost = False
+        """Whether the connection or the server ended the stream, and not what was said on it."""
         self._watchdogs: list[asyncio.TimerHandle] = []
+        self._gathered = bytearray()
         self._started = False
         self._ended = False
         self._tasks = (
@@ -138,19 +159,24 @@ class SttStream:
         """Sends samples, 16-bit 16 kHz mono. Never waits for the recogniser."""
         if len(pcm) % 2:
             raise InvalidInput("Audio has half a sample at its end.", field="pcm")
-        if pcm:
-            self._send([kserve.Tensor.of_pcm("AUDIO", pcm)])
+        if self._error is not None or self._ended:
+            self._send(b"")  # raises
+        self._gathered += pcm
+        while len(self._gathered) >= _MAX_REQUEST_BYTES:
+            self._send(self._taken(_MAX_REQUEST_BYTES))
+        if len(self._gathered) >= _REQUEST_BYTES:
+            self._send(self._taken())
 
     async def flush(self) -> None:
         """Ends the segment: exactly one `final` follows, within the result timeout, or the stream fails."""
-        self._send([kserve.Tensor.of_pcm("AUDIO", b"")], control={"flush": True})
+        self._send(self._taken(), control={"flush": True})
         loop = asyncio.get_running_loop()
         self._watchdogs.append(loop.call_later(self._timeout_seconds, self._late))
 
     async def end(self) -> None:
         """Says that no audio follows; results that are under way still arrive."""
         if not self._ended:
-            self._send([kserve.Tensor.of_pcm("AUDIO", b"")], end=True)
+            self._send(self._taken(), end=True)
             self._ended = True
             self._requests.put_nowait(None)
             loop = asyncio.get_running_loop()
@@ -170,6 +196,8 @@ class SttStream:
 
     async def aclose(self) -> None:
         """Ends the stream at once; the server frees its place."""
+        if self._error is None and self._started and not self._ended:
+            await self._say_goodbye()
         for timer in self._watchdogs:
             timer.cancel()
         self._call.cancel()
@@ -177,13 +205,26 @@ class SttStream:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _send(
-        self, inputs: list[kserve.Tensor], control: dict[str, Any] | None = None, end: bool = False
-    ) -> None:
+    async def _say_goodbye(self) -> None:
+        """Lets the server know that the stream is over: a cancelled call alone may not reach its model."""
+        try:
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await self.end()
+                await self._tasks[0]
+        except (TrunklineError, TimeoutError):
+            return  # the server takes the place back by itself
+
+    def _taken(self, most: int = _MAX_REQUEST_BYTES) -> bytes:
+        taken = bytes(self._gathered[:most])
+        del self._gathered[:most]
+        return taken
+
+    def _send(self, pcm: bytes, control: dict[str, Any] | None = None, end: bool = False) -> None:
         if self._error is not None:
             raise self._error
         if self._ended:
             raise InvalidInput("The stream has been ended.", field="pcm")
+        inputs = [kserve.Tensor.of_pcm("AUDIO", pcm)]
         said = (self._options if not self._started else {}) | (control or {})
         if said:
             inputs.append(kserve.Tensor.of_text("CONTROL", json.dumps(said)))
@@ -219,11 +260,20 @@ class SttStream:
 
     async def _write(self) -> None:
         try:
-            while (request := await self._requests.get()) is not None:
+            while (request := await self._next_request()) is not None:
                 await self._call.write(request)
             await self._call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError):
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, grpc.aio.UsageError, TrunklineError):
             return  # the reader learns the reason
+
+    async def _next_request(self) -> Any:
+        while True:
+            try:
+                async with asyncio.timeout(_SIGN_OF_LIFE_SECONDS if self._started else None):
+                    return await self._requests.get()
+            except TimeoutError:
+                if not self._ended:
+                    self._send(b"")
 
     async def _read(self) -> None:
         try:
@@ -235,13 +285,16 @@ class SttStream:
                     raise Unavailable(f"{self._server.what} failed: {message.error_message}")
                 self._take(_result(message.infer_response))
             code = await self._call.code()
+            self.lost = code in _LOST
             if code is not grpc.StatusCode.OK:
                 self._fail(kserve.error_of(code, await self._call.details() or "", what=self._server.what))
             elif not self._ended:
+                self.lost = True
                 self._fail(Unavailable(f"{self._server.what} ended the stream."))
             else:
                 self._finish()
         except grpc.aio.AioRpcError as error:
+            self.lost = error.code() in _LOST
             self._fail(self._server.error(error))
         except TrunklineError as error:
             self._fail(error)
@@ -303,14 +356,32 @@ class SpeechToText:
         Raises Unavailable when the server cannot be reached; a server without a free place is told by
         AtCapacity from iteration, `push` or `flush`.
         """
-        stub = await self._server.stub()
-        call = stub.ModelStreamInfer(metadata=kserve.GRPC_ERRORS)
-        options = {"language": language, "phrases": list(phrases)}
-        stream = SttStream(self._server, call, self._model, options, self._result_timeout_seconds)
+        stream = await self._connect(language, phrases)
         try:
             yield stream
         finally:
             await stream.aclose()
+
+    @asynccontextmanager
+    async def lasting_stream(
+        self, reconnect_seconds: float, *, language: str = "en", phrases: Sequence[str] = ()
+    ) -> AsyncGenerator[ReplayedStream, None]:
+        """Like `stream`, but a lost connection is made again, within so many seconds, and the audio since
+        the last final result is said again. The results must be read while audio is pushed."""
+        from appliance.clients.speech_replay import ReplayedStream
+
+        stream = ReplayedStream(lambda: self._connect(language, phrases), reconnect_seconds)
+        try:
+            await stream.open()
+            yield stream
+        finally:
+            await stream.aclose()
+
+    async def _connect(self, language: str, phrases: Sequence[str]) -> SttStream:
+        stub = await self._server.stub()
+        call = stub.ModelStreamInfer(metadata=kserve.GRPC_ERRORS)
+        options = {"language": language, "phrases": list(phrases)}
+        return SttStream(self._server, call, self._model, options, self._result_timeout_seconds)
 
     async def ready(self) -> bool:
         return await self._server.model_ready(self._model)

@@ -1,0 +1,255 @@
+"""The one thread that owns the engine: it admits sequences, gathers their requests and answers each of them.
+
+A request is answered through its own `Reply`, by the session that it belongs to; sessions are keyed by the
+sequence's id, and nothing is shared between them. Pure but for the thread: any engine will do.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from appliance.errors import InvalidInput, TrunklineError
+from models.stt.protocol import MAX_REQUEST_SECONDS, SAMPLE_RATE_HZ, Control, result_json
+
+_log = structlog.get_logger(__name__)
+
+AT_CAPACITY = "at capacity"
+_MAX_INBOX = 200
+"""Requests of one sequence that wait behind a flush."""
+_SWEEP_SECONDS = 0.5
+
+
+class Reply(Protocol):
+    """How one request is answered: any number of results, then `done`; or one error."""
+
+    def result(self, text: str) -> None: ...
+    def done(self) -> None: ...
+    def error(self, kind: str, message: str) -> None:
+        """`kind`: capacity, invalid or unavailable."""
+        ...
+
+    def cancelled(self) -> bool: ...
+
+
+@dataclass
+class Request:
+    sequence: int
+    start: bool
+    end: bool
+    pcm: NDArray[np.int16]
+    control: Control
+    reply: Reply
+
+
+@dataclass
+class _Session:
+    stream: Any
+    language: str
+    opened: Reply
+    """The first request's: it stays open, so that a client that has gone shows."""
+    inbox: deque[Request] = field(default_factory=deque[Request])
+    unheard: list[Reply] = field(default_factory=list[Reply])
+    """Answered when the engine has heard their audio."""
+    flush: Reply | None = None
+    ending: Reply | None = None
+    text: str = ""
+    last_heard: float = 0.0
+
+    def replies(self) -> Iterable[Reply]:
+        yield from self.unheard
+        for reply in (self.flush, self.ending):
+            if reply is not None:
+                yield reply
+        yield from (request.reply for request in self.inbox)
+
+
+class RecogniserLoop:
+    """Serves at most `max_streams` sequences. `submit` may be called from any thread."""
+
+    def __init__(self, engine: Any, *, max_streams: int, idle_seconds: float) -> None:
+        self._engine = engine
+        self._max_streams = max_streams
+        self._idle_seconds = idle_seconds
+        self._sessions: dict[int, _Session] = {}
+        self._requests: queue.Queue[Request | None] = queue.Queue(64 * max_streams + 1_024)
+        self._swept = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recogniser", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, request: Request) -> None:
+        try:
+            self._requests.put_nowait(request)
+        except queue.Full:
+            request.reply.error("capacity", f"{AT_CAPACITY}: too many requests wait.")
+
+    def stop(self, seconds: float) -> None:
+        """Ends the thread; requests under way have so long to be answered."""
+        self._stopping.set()
+        self._requests.put(None)
+        self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while not (self._stopping.is_set() and not self._busy()):
+            self._gather()
+            now = time.monotonic()
+            if now - self._swept >= _SWEEP_SECONDS:
+                self._swept = now
+                self._sweep(now)
+            streams = [s.stream for s in self._sessions.values() if self._engine.has_work(s.stream)]
+            if streams:
+                self._step(streams)
+        for sequence in list(self._sessions):
+            self._close(sequence, "unavailable", "The recogniser stops.")
+
+    def _busy(self) -> bool:
+        waits = any(s.flush or self._engine.has_work(s.stream) for s in self._sessions.values())
+        return waits or not self._requests.empty()
+
+    def _gather(self) -> None:
+        """Takes what has come; waits for it when there is nothing to do."""
+        idle = not any(self._engine.has_work(session.stream) for session in self._sessions.values())
+        try:
+            request = self._requests.get(timeout=_SWEEP_SECONDS) if idle else self._requests.get_nowait()
+            while True:
+                if request is not None:
+                    self._take(request)
+                request = self._requests.get_nowait()
+        except queue.Empty:
+            return
+
+    def _take(self, request: Request) -> None:
+        try:
+            session = self._session(request)
+            if request.pcm.size > MAX_REQUEST_SECONDS * SAMPLE_RATE_HZ:
+                raise InvalidInput(f"A request has at most {MAX_REQUEST_SECONDS} s of audio.")
+        except TrunklineError as error:
+            request.reply.error("invalid", error.message)
+            if request.sequence in self._sessions:
+                self._close(request.sequence, "invalid", error.message)
+            return
+        if session is None:
+            return
+        session.last_heard = time.monotonic()
+        if len(session.inbox) >= _MAX_INBOX:
+            self._close(request.sequence, "unavailable", "The stream is further ahead than can be held.")
+            request.reply.error("unavailable", "The stream is further ahead than can be held.")
+            return
+        session.inbox.append(request)
+        self._feed(request.sequence, session)
+
+    def _session(self, request: Request) -> _Session | None:
+        session = self._sessions.get(request.sequence)
+        if request.start:
+            if session is not None:
+                raise InvalidInput("The sequence has begun already.")
+            if len(self._sessions) >= self._max_streams:
+                request.reply.error("capacity", f"{AT_CAPACITY}: all {self._max_streams} streams are taken.")
+                return None
+            language = self._engine.language_of(request.control.language)
+            stream = self._engine.open(request.control.phrases)
+            session = self._sessions[request.sequence] = _Session(stream, language, request.reply)
+        elif session is None:
+            request.reply.error("unavailable", "The stream is not known: it was refused, idle or ended.")
+        return session
+
+    def _feed(self, sequence: int, session: _Session) -> None:
+        """Gives the engine what it may have: nothing behind a flush that is not answered yet."""
+        while session.inbox and session.flush is None:
+            request = session.inbox.popleft()
+            if request.pcm.size:
+                session.stream.hear(request.pcm)
+            session.ending = request.reply if request.end else None
+            if request.control.flush:
+                session.stream.flushing = True
+                session.flush = request.reply
+            elif request.end:
+                self._ended(sequence, session)
+                return
+            elif self._engine.has_work(session.stream):
+                session.unheard.append(request.reply)
+            elif request.reply is not session.opened:
+                request.reply.done()
+
+    def _ended(self, sequence: int, session: _Session) -> None:
+        del self._sessions[sequence]
+        self._finish(session, (*session.replies(), session.opened))
+
+    def _finish(self, session: _Session, replies: Iterable[Reply]) -> None:
+        for reply in dict.fromkeys(replies):
+            reply.done()
+        session.unheard.clear()
+
+    def _step(self, streams: list[Any]) -> None:
+        """One pass of the engine, and the answers that it allows. A failure is told to its streams alone."""
+        by_stream = {id(session.stream): key for key, session in self._sessions.items()}
+        try:
+            moved = self._engine.step(streams)
+        except (RuntimeError, MemoryError, ValueError, IndexError, TrunklineError) as error:
+            _log.error("recogniser failed", error=type(error).__name__, streams=len(streams))
+            for stream in streams:
+                self._close(by_stream[id(stream)], "unavailable", "The recogniser failed on this audio.")
+            return
+        for stream in moved:
+            sequence = by_stream[id(stream)]
+            self._answer(sequence, self._sessions[sequence])
+
+    def _answer(self, sequence: int, session: _Session) -> None:
+        stream = session.stream
+        if session.flush is not None and not stream.flushing:
+            session.flush.result(self._result(session, final=True))
+            self._engine.begin_segment(stream)
+            session.text = ""
+            flushed, session.flush = session.flush, None
+            self._release(session)
+            if session.ending is not None:
+                self._ended(sequence, session)
+                flushed.done()
+                return
+            if flushed is not session.opened:
+                flushed.done()
+            self._feed(sequence, session)
+        elif not self._engine.has_work(stream):
+            text = self._result(session, final=False) if stream.decoding.tokens else ""
+            if session.unheard and text and self._changed(session):
+                session.unheard[-1].result(text)
+            self._release(session)
+
+    def _changed(self, session: _Session) -> bool:
+        heard = len(session.stream.decoding.tokens)
+        before, session.text = session.text, str(heard)
+        return session.text != before
+
+    def _release(self, session: _Session) -> None:
+        self._finish(session, [reply for reply in session.unheard if reply is not session.opened])
+
+    def _result(self, session: _Session, *, final: bool) -> str:
+        pieces = self._engine.pieces(session.stream)
+        return result_json(pieces, final=final, language=session.language, audio_ms=session.stream.audio_ms)
+
+    def _sweep(self, now: float) -> None:
+        """Frees the places of streams whose client has gone, or has said nothing for too long."""
+        for sequence, session in list(self._sessions.items()):
+            if session.opened.cancelled() or any(reply.cancelled() for reply in session.replies()):
+                _log.info("a client has gone", sequences=len(self._sessions) - 1)
+                self._close(sequence, "unavailable", "The stream was cancelled.")
+            elif now - session.last_heard > self._idle_seconds and not session.flush:
+                self._close(sequence, "unavailable", f"Nothing was said for {self._idle_seconds:g} s.")
+
+    def _close(self, sequence: int, kind: str, message: str) -> None:
+        session = self._sessions.pop(sequence, None)
+        if session is not None:
+            for reply in dict.fromkeys((*session.replies(), session.opened)):
+                reply.error(kind, message)

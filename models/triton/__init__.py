@@ -1,0 +1,1 @@
+"""Triton as a part of the box: its model repository, and the server's start and stop."""
