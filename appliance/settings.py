@@ -182,6 +182,10 @@ class LanguageSettings(_Section):
     fallback_base_url: str | None = None
     fallback_model: str = "scripted"
     first_token_timeout_seconds: float = 2.5
+    hedge_after_seconds: float = 1.0
+    """Without a useful piece for so long the fallback is asked beside the model."""
+    max_requests: int = 64
+    """Answers that one process has open at a server; more go to the fallback at once."""
 
 
 class ToolApiSettings(_Section):

@@ -94,21 +94,20 @@ def settings_of(directory: Path, ports: Ports) -> dict[str, Any]:
     }
 
 
-def add_models(site: Site) -> None:
-    """Adds the tiny model of each role for which the site has none. Changes nothing the second time.
+def add_model(site: Site, role: str) -> None:
+    """Adds the role's tiny model if the site has none of its own. Changes nothing the second time.
 
-    Raises Unavailable with what the command line said when a model is refused.
+    Raises Unavailable with what the command line said when the model is refused.
     """
+    model = next(model for model in TINY_MODELS if model.role == role)
     manifest = manifest_file(site.directory)
     manifest.parent.mkdir(parents=True, exist_ok=True)
     with (manifest.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the three parts are prepared side by side
         listed = json.loads(_appliance("models", "list", "--json", "--manifest", str(manifest)))
-        present = {row["role"] for row in listed if row["added_as"]}
-        for model in TINY_MODELS:
-            if model.role not in present:
-                place = _made(model)
-                _appliance("models", "add", model.profile, str(place), "--manifest", str(manifest))
+        if not any(row["added_as"] for row in listed if row["role"] == role):
+            place = _made(model)
+            _appliance("models", "add", model.profile, str(place), "--manifest", str(manifest))
 
 
 def _made(model: TinyModel) -> Path:
@@ -154,7 +153,7 @@ ENGINE_PARTS = (
         name="triton",
         listens=("triton", "triton_http", "triton_metrics"),
         of_call_path=False,
-        prepare=add_models,
+        prepare=lambda site: add_model(site, "stt"),
         command=lambda _site: [sys.executable, "-m", "models.triton"],
         environment=_environment,
         probe=lambda site: probes.kserve(site.settings.speech.stt_address, site.settings.speech.stt_model),
@@ -165,7 +164,7 @@ ENGINE_PARTS = (
         name="voice",
         listens=("voice", "voice_health"),
         of_call_path=False,
-        prepare=add_models,
+        prepare=lambda site: add_model(site, "tts"),
         command=lambda _site: [str(interpreter("speech")), "-m", "models.tts"],
         environment=_environment,
         probe=lambda site: probes.kserve(site.settings.speech.tts_address, site.settings.speech.tts_model),
@@ -175,7 +174,7 @@ ENGINE_PARTS = (
         name="language",
         listens=("language",),
         of_call_path=False,
-        prepare=add_models,
+        prepare=lambda site: add_model(site, "llm"),
         command=lambda _site: [str(interpreter("language")), "-m", "models.llm.vllm"],
         environment=_environment,
         probe=_language_probe,
