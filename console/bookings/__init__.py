@@ -1,0 +1,1 @@
+"""The desk: bookings, orders and callbacks that agents took."""

@@ -1,0 +1,1 @@
+"""Functions: the organization's own tools, called over the web."""

@@ -1,0 +1,1 @@
+"""The organization: settings, usage, and the keys of its programs."""

@@ -1,0 +1,1 @@
+"""Trunks: the ways to and from PBXs and carriers."""
