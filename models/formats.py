@@ -7,9 +7,11 @@ containers and JSON or YAML; the engines load tensors with weights-only readers.
 from __future__ import annotations
 
 import json
+import pickletools
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ Format = Literal["nemo", "safetensors", "coqui"]
 
 _MAX_CONFIG_BYTES = 16 * 1024 * 1024
 _MAX_HEADER_BYTES = 100 * 1024 * 1024
+_KNOWN_PACKAGES = frozenset({"torch", "collections", "numpy", "_codecs", "TTS", "coqpit", "trainer"})
+"""What a checkpoint of coqui-tts may name; the engine reads it with torch's weights-only reader besides."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,42 @@ def check_safetensors(path: Path) -> Checked:
     return Checked(tuple(files), architectures)
 
 
+def _check_checkpoint(path: Path) -> None:
+    """A zip of tensors whose pickled index names nothing but tensors and the configuration's classes."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            indexes = [name for name in archive.namelist() if name.endswith(".pkl")]
+            for name in indexes:
+                if archive.getinfo(name).file_size > _MAX_HEADER_BYTES:
+                    raise _wrong(path, "has an index that is too large.")
+                named = _named_in_pickle(archive.read(name))
+                foreign = sorted(one for one in named if one.partition(".")[0] not in _KNOWN_PACKAGES)
+                if foreign:
+                    raise _wrong(path, f"wants to run {foreign[0][:60]}; that is not taken.")
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+        raise _wrong(path, "is not a checkpoint of tensors, or was cut short.") from error
+    except (ValueError, IndexError, UnicodeDecodeError) as error:
+        raise _wrong(path, "has an index that cannot be read.") from error
+    if not indexes:
+        raise _wrong(path, "is not a checkpoint of tensors, or was cut short.")
+
+
+def _named_in_pickle(content: bytes) -> set[str]:
+    """Everything that a pickle would import, by reading its operations and doing none of them."""
+    found: set[str] = set()
+    strings: list[str] = []
+    for operation, argument, _ in pickletools.genops(content):
+        if operation.name in {"GLOBAL", "INST"}:
+            found.add(str(argument).replace(" ", "."))
+        elif operation.name == "STACK_GLOBAL":
+            found.add(".".join(strings[-2:]) if len(strings) > 1 else "something unnamed")
+        elif "UNICODE" in operation.name or "STRING" in operation.name:
+            strings.append(str(argument))
+        elif operation.name.startswith("EXT"):
+            found.add("an extension")
+    return found
+
+
 def check_coqui(path: Path) -> Checked:
     """A folder as coqui-tts takes it: `config.json` with `model`, and checkpoints: zips of tensors."""
     if not path.is_dir():
@@ -142,8 +182,7 @@ def check_coqui(path: Path) -> Checked:
     if not weights:
         raise _wrong(path, "has no .pth checkpoint.")
     for file in weights:
-        if not zipfile.is_zipfile(file):
-            raise _wrong(file, "is not a checkpoint of tensors, or was cut short.")
+        _check_checkpoint(file)
     characters = config.get("characters")
     named = characters.get("characters_class") if isinstance(characters, dict) else None
     if isinstance(named, str) and not named.startswith("TTS."):

@@ -20,7 +20,7 @@ from appliance.errors import TrunklineError, Unavailable
 from appliance.settings import Settings
 from models.selftest.expectation import Answered, Expectation, Heard, Spoken, word_error_rate
 
-SENTENCE = "good morning i would like a table for two"
+SENTENCE = "i would like to book an appointment please"
 SPOKEN = "Thank you for calling. How can I help you?"
 QUESTION = "What are your opening hours?"
 _SYSTEM = "You are the receptionist of a clinic. Answer in one short sentence."

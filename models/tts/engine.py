@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from TTS.config import load_config  # pyright: ignore[reportMissingImports]
 from TTS.tts.models.vits import Vits  # pyright: ignore[reportMissingImports]
 from TTS.tts.models.xtts import Xtts  # pyright: ignore[reportMissingImports]
 
-from appliance.errors import IntegrityError, InvalidInput
+from appliance.errors import IntegrityError, InvalidInput, TrunklineError
 from models.opened import OpenedModel
 from models.tts.clause import Clause, Encoded, Engine, Manner, Samples, Sounds
 
@@ -44,7 +45,12 @@ def load_engine(opened: OpenedModel, device: str = "cpu", *, threads: int = 0) -
             if opened.kind == "xtts":
                 return XttsEngine(opened, device)
             return VitsEngine(opened, device)
-    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+    except TrunklineError:
+        raise
+    except pickle.UnpicklingError as error:
+        # Its own words advise to run what is in the file.
+        raise IntegrityError(f"{opened.name} cannot be loaded: it holds more than tensors.") from error
+    except Exception as error:  # weights from outside fail in every way there is
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise IntegrityError(
             f"{opened.name} cannot be loaded: {reason}.", remedy="Add weights that fit their configuration."

@@ -108,7 +108,7 @@ def test_a_licence_that_forbids_use_is_refused_unless_the_site_says_so(tmp_path:
     folder.mkdir()
     (folder / "config.json").write_text('{"model": "xtts"}')
     with zipfile.ZipFile(folder / "model.pth", "w") as archive:
-        archive.writestr("data.pkl", b"")
+        archive.writestr("data.pkl", b"\x80\x02}.")
     xtts = CATALOG["xtts-v2"]
     with pytest.raises(InvalidInput, match="commercially") as refused:
         add(Manifest(), xtts, folder)

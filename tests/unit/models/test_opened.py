@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -80,3 +82,30 @@ def test_a_voice_that_wants_code_of_its_own_is_refused(tmp_path: Path):
     )
     with pytest.raises(InvalidInput, match="characters_class"):
         add(Manifest(), CATALOG["vits"], folder)
+
+
+class _Evil:
+    def __init__(self, mark: Path) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self._mark}",)
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_a_checkpoint_with_code_in_it_is_refused_and_runs_nothing(tmp_path: Path, protocol: int):
+    folder, mark = voice(tmp_path / "a"), tmp_path / "was-run"
+    with zipfile.ZipFile(folder / "model.pth", "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"model": _Evil(mark)}, protocol=protocol))
+    with pytest.raises(InvalidInput, match=r"posix\.system|unnamed"):
+        add(Manifest(), CATALOG["vits"], folder)
+    assert not mark.exists()
+
+
+def test_a_checkpoint_that_was_cut_short_is_refused(tmp_path: Path):
+    folder = voice(tmp_path / "a")
+    whole = (folder / "model.pth").read_bytes()
+    for content in (whole[:-10], b"", b"PK\3\4" + b"\0" * 200):
+        (folder / "model.pth").write_bytes(content)
+        with pytest.raises(InvalidInput, match="checkpoint"):
+            add(Manifest(), CATALOG["vits"], folder)
