@@ -26,11 +26,9 @@ CLEAN_SECONDS = 60
 MOST_TRIES = 8
 OURS = ("tool_api", "bridge", "worker", "jobs", "speech", "dialogue")
 WATCHED = (*OURS, "asterisk", "livekit")
-ROOM = {"livekit": 2.0, "bridge": 1.8}
+ROOM = {"livekit": 2.0}
 """How many times its memory a part may hold after the warm-up; 1.2 where nothing is said. Go's heap grows to
-twice what lives in it before it is collected. The bridge keeps about 0.5 MiB of each call in LiveKit's native
-library (docs/measurements.md): a known fault, and more than that fails.
-"""
+twice what lives in it before it is collected."""
 
 
 @dataclass(frozen=True)
@@ -185,9 +183,9 @@ async def test_after_many_calls_nothing_is_left(box: Box) -> None:
         left = await clean(box, records)
         assert not left, left
         # busy machines lose a call now and then; what may not be lost is what a call has taken
-        assert len(failures) <= (WARM_UP + CALLS) // 5, failures
+        assert len(failures) <= (WARM_UP + CALLS) // 10, failures
         admitted = (await records.rows("SELECT count(*) AS n FROM calls"))[0]["n"]
-        assert admitted - admitted_before >= (WARM_UP + CALLS) * 4 // 5
+        assert admitted - admitted_before >= (WARM_UP + CALLS) * 9 // 10
         assert await database_connections(records) <= connections + 3
 
     deadline = time.monotonic() + CLEAN_SECONDS
