@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
+from provisioning.demo.call_records import CallRecords
+from provisioning.lite.box import Box
 from tests.fixtures.box import TEST_PORT
 
 PORT_BASE = TEST_PORT + 1500
@@ -71,6 +74,11 @@ def persons_recording(path: Path, *utterances: list[str]) -> None:
         sound.writeframes(np.concatenate(pieces).tobytes())
 
 
+def spoken_seconds(channel: npt.NDArray[np.int16]) -> float:
+    blocks = channel[: len(channel) // 320 * 320].reshape(-1, 320).astype(np.float64)
+    return float(np.count_nonzero(np.sqrt((blocks**2).mean(axis=1)) > 200)) * 0.02
+
+
 def report(directory: Path) -> dict[str, Any]:
     return json.loads((directory.parent / "demo" / "report.json").read_text(encoding="utf-8"))
 
@@ -105,6 +113,25 @@ def test_the_demo_books_an_appointment(directory: Path) -> None:
         assert text in done.stdout
 
 
+async def test_its_call_is_kept_turn_by_turn(directory: Path) -> None:
+    """What the database has of the demo's call: who ended it, each turn with its times, each tool call."""
+    box = Box.open(directory)
+    async with CallRecords(box.settings, box.seed.organization_id) as records:
+        call = await records.finished(report(directory)["sip_call_id"])
+        turns = await records.turns(call["id"])
+        bookings = await records.bookings(call["id"])
+    assert (call["outcome"], call["ended_by"]) == ("booked", "agent")
+    assert len(bookings) == 1
+    assert [turn["index"] for turn in turns] == list(range(len(turns)))
+    stamped = [
+        turn["stamps"] for turn in turns if turn["caller_text"] and "first_audio_out" in turn["stamps"]
+    ]
+    assert stamped
+    assert all(stamps["first_audio_out"] > 0 for stamps in stamped), stamped
+    assert {"vad_end", "stt_final", "end_of_turn", "llm_first_token"} <= set(stamped[-1]), stamped
+    assert "create_booking" in [done["action"] for turn in turns for done in turn["tool_calls"]]
+
+
 @pytest.mark.timeout(450)
 def test_the_box_keeps_running_and_takes_a_persons_recording(directory: Path, tmp_path: Path) -> None:
     """The second command takes another call, utterance by utterance of a WAV; its report is the new one."""
@@ -128,6 +155,10 @@ def test_the_box_keeps_running_and_takes_a_persons_recording(directory: Path, tm
     with wave.open(str(exported)) as sound:
         assert (sound.getnchannels(), sound.getframerate()) == (2, 16_000)
         assert abs(sound.getnframes() / 16_000 - first["recording"]["seconds"]) < 0.1
+        samples = np.frombuffer(sound.readframes(sound.getnframes()), np.int16).reshape(-1, 2)
+    assert spoken_seconds(samples[: 8 * 16_000, 1]) > 2.0, "consent and greeting are on it"
+    assert spoken_seconds(samples[:, 0]) > 3.0
+    assert spoken_seconds(samples[: 2 * 16_000, 0]) == 0.0, "the caller has not spoken yet"
 
 
 def test_a_recording_that_cannot_be_used_is_refused_before_anything_starts(tmp_path: Path) -> None:

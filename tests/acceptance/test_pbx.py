@@ -14,6 +14,7 @@ from provisioning.caller import Leg, SipCaller
 from provisioning.caller.dialogue import Dialogue
 from provisioning.demo.call_records import CallRecords, Row
 from provisioning.lite.box import Box
+from tests.acceptance.test_after_many_calls import clean
 from tests.fixtures.pbx import CompanyPbx
 
 pytestmark = pytest.mark.timeout(280)
@@ -71,20 +72,9 @@ async def answered(phone: SipCaller, pbx: CompanyPbx) -> Leg:
 
 
 async def nothing_is_left(box: Box) -> None:
-    gateway = box.settings.gateway
-    login = (gateway.ari_user, gateway.ari_password.reveal())
-
-    async def empty() -> bool:
-        async with httpx.AsyncClient(auth=login, trust_env=False, timeout=10) as client:
-            try:
-                answers = [
-                    await client.get(f"{gateway.ari_url}/ari/{kind}") for kind in ("channels", "bridges")
-                ]
-            except httpx.HTTPError:
-                return False
-            return all(answer.status_code == 200 and answer.json() == [] for answer in answers)
-
-    await until(empty, "no channel and no bridge is left in the gateway")
+    async with CallRecords(box.settings, box.seed.organization_id) as records:
+        left = await clean(box, records)
+        assert not left, left
 
 
 async def test_an_extension_is_answered_holds_presses_keys_and_is_connected(
