@@ -20,6 +20,7 @@ from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import InvalidInput, NotAllowed, NotFound
 from appliance.organizations.console_tables import ApiKey
 from appliance.organizations.domain import KeyInput, NewKey, ShownKey
+from appliance.organizations.key_actor import KeyActor
 
 _KEY = re.compile(r"^tl_([a-z0-9]{12})_([A-Za-z0-9-]{32,64})$")
 _PREFIX_SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -93,17 +94,9 @@ async def revoke_key(uow: UnitOfWork, actor: Actor, key_id: UUID, now: datetime)
     return _shown(row)
 
 
-class KeyHolder:
-    """The program behind a key, and how often it may ask."""
-
-    def __init__(self, actor: Actor, requests_per_minute: int) -> None:
-        self.actor = actor
-        self.requests_per_minute = requests_per_minute
-
-
 async def holder_of(
     router: AsyncEngine, app: AsyncEngine, presented: str, *, address: str | None, now: datetime
-) -> KeyHolder:
+) -> KeyActor:
     """Who shows this key. NotAllowed (`token_invalid`) when it is wrong, expired or revoked, told alike."""
     match = _KEY.match(presented)
     if match is None:
@@ -125,8 +118,15 @@ async def holder_of(
         if row.last_used_at is None or now - row.last_used_at > _USE_NOTED_EVERY:
             row.last_used_at = now
         rights = frozenset(Right(scope) for scope in row.scopes if scope in set(Right))
-        actor = Actor(ActorKind.API_KEY, str(row.id), row.name, row.organization_id, rights, address)
-        return KeyHolder(actor, row.requests_per_minute)
+        return KeyActor(
+            ActorKind.API_KEY,
+            str(row.id),
+            row.name,
+            row.organization_id,
+            rights,
+            address,
+            requests_per_minute=row.requests_per_minute,
+        )
 
 
 def _is_over(row: ApiKey, now: datetime) -> bool:
