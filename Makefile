@@ -19,9 +19,9 @@ setup: ## check the machine, then install what is missing (nothing, the second t
 setup-engines: setup ## also the environments of the real engines (about 12 GB)
 	@$(PYTHON) -m provisioning.setup --engines
 
-demo: ## start the box and place a real call; CALLER=path.wav uses a recording of yours, CALLS=n places n at once
-	@$(PYTHON) -m provisioning.setup --for-box
-	@$(VENV)/appliance demo $(if $(CALLER),--caller "$(CALLER)") $(if $(CALLS),--calls "$(CALLS)")
+demo: ## start the box and place a real call; CALLER=path.wav uses a recording of yours, CALLS=n places n at once, ENGINES=real takes Triton, vLLM and Coqui
+	@$(PYTHON) -m provisioning.setup --for-box $(if $(filter real,$(ENGINES)),--engines)
+	@$(VENV)/appliance demo $(if $(ENGINES),--engines "$(ENGINES)") $(if $(CALLER),--caller "$(CALLER)") $(if $(CALLS),--calls "$(CALLS)")
 
 down: ## stop the box that `make demo` left running; its data stays
 	@test -x $(VENV)/appliance || { echo "Nothing is set up here, so nothing runs."; exit 0; }; $(VENV)/appliance down

@@ -17,6 +17,7 @@ from appliance.cli import EXIT_FOUND
 from appliance.errors import InvalidInput
 from provisioning.lite.box import Box
 from provisioning.lite.cache import BOX_DIRECTORY
+from provisioning.lite.engines import Engines
 from provisioning.lite.ports import DEFAULT_BASE
 
 PORT_VARIABLE = "TRUNKLINE_PORT_BASE"
@@ -28,22 +29,28 @@ PortBase = Annotated[
 ]
 
 
-def _box(directory: Path, named: int | None) -> Box:
-    """The box of this directory; a new one, or one that is told to move, begins at the named port."""
+def _box(directory: Path, named: int | None, engines: Engines | None = None) -> Box:
+    """The box of this directory; a new one, or one that is told to move, begins at the named port.
+
+    `engines` None leaves the engines that it has.
+    """
     text = os.environ.get(PORT_VARIABLE)
-    if named is None and text is None and Box.exists(directory):
-        return Box.open(directory)
+    kept = Box.open(directory) if Box.exists(directory) else None
+    if named is None and text is None and kept is not None and engines in (None, kept.engines):
+        return kept
+    if named is None and text is None and kept is not None:
+        named = kept.ports.base
     try:
         port_base = named if named is not None else int(text or DEFAULT_BASE)
     except ValueError as error:
         raise InvalidInput(f"{PORT_VARIABLE}={text!r} is not a port.", field=PORT_VARIABLE) from error
-    if not Box.exists(directory):
-        return Box(directory, port_base)
-    box = Box.open(directory)
-    if box.ports.base != port_base:
-        box.stop_all()  # the parts must meet at the new ports, all of them
-        box = Box(directory, port_base, overrides=box.overrides)
-    return box
+    if kept is None:
+        return Box(directory, port_base, engines=engines or "lite")
+    wanted = engines or kept.engines
+    if (kept.ports.base, kept.engines) == (port_base, wanted):
+        return kept
+    kept.stop_all()  # the parts must meet at the new ports, and with the new engines, all of them
+    return Box(directory, port_base, overrides=kept.overrides, engines=wanted)
 
 
 def _print(document: Any) -> None:
@@ -117,12 +124,18 @@ def demo(
         Path | None, typer.Option("--caller", help="Your own recording, WAV, 8 or 16 kHz, instead of ours.")
     ] = None,
     calls: Annotated[int, typer.Option("--calls", min=1, help="So many calls at once.")] = 1,
+    engines: Annotated[
+        str, typer.Option("--engines", help="lite, or real: Triton with NeMo, vLLM and Coqui.")
+    ] = "lite",
+    console: Annotated[bool, typer.Option(help="Open the console after the call.")] = True,
     json_output: Json = False,
 ) -> None:
     """Starts the box, places a real call, prints the dialogue, and leaves the box running."""
     from provisioning.demo import run
 
-    box = _box(directory, port_base)
-    code = run(box, caller=caller, calls=calls, json_output=json_output)
+    if engines not in ("lite", "real"):
+        raise InvalidInput(f"There are no engines {engines!r}.", field="engines", remedy="Known: lite, real.")
+    box = _box(directory, port_base, engines)
+    code = run(box, caller=caller, calls=calls, json_output=json_output, console=console)
     if code:
         raise typer.Exit(code)

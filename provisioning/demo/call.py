@@ -110,9 +110,15 @@ class DemoCall:
             "false_cut_offs": sum(exchange.cut_off for exchange in self.dialogue.exchanges),
             "booking": booking_of(await self.records.bookings(row["id"]), TIMEZONE),
             "recording": recording_of(stored, seen),
+            "agent_seconds": round(await self._agent_seconds(row["id"]), 1),
             "seconds": round((leg.ended_ns - leg.answered_ns) / 1e9, 1),
             "answered_after_ms": round((leg.answered_ns - leg.invited_ns) / 1e6),
         }
+
+    async def _agent_seconds(self, call_id: UUID) -> float:
+        """How long the agent has spoken, by the transcript's times."""
+        spoken = [row for row in await self.records.segments(call_id) if row["speaker"] == "agent"]
+        return sum(row["ends_ms"] - row["starts_ms"] for row in spoken) / 1000
 
 
 def seconds_since(began_ns: int, at_ns: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,23 @@ _SERVERS = {
 _LIBRARIES = {"speech": "pocketsphinx", "worker": "livekit-agents", "jobs": "procrastinate"}
 
 
-def components(box: Box, ready_ms: dict[str, float]) -> list[dict[str, Any]]:
-    """Name, version and milliseconds to ready of each part; `unknown` where it does not tell."""
+_ENGINES = {"triton": "recogniser", "language": "language", "voice": "voice"}
+
+
+def components(
+    box: Box, ready_ms: dict[str, float], engines: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Name, version and milliseconds to ready of each part; `unknown` where it does not tell.
+
+    `engines`: what the real ones tell of themselves (`provisioning.demo.engines.facts`)."""
     ours = _package("trunkline")
     found: list[dict[str, Any]] = []
     for name, took in ready_ms.items():
         if name in _SERVERS:
             number = _program_version(box, name)
+        elif name in _ENGINES:
+            told = next(each for each in engines if each["part"] == _ENGINES[name])
+            number = f"{told['engine']} {told['version']}"
         elif name == "asterisk":
             number = _gateway_version(box)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -80,12 +80,16 @@ def latencies(turns: Sequence[dict[str, Any]]) -> dict[str, float] | None:
 
 
 def write_report(
-    path: Path, calls: Sequence[dict[str, Any]], components: list[dict[str, Any]]
+    path: Path,
+    calls: Sequence[dict[str, Any]],
+    components: list[dict[str, Any]],
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The first call at the top level, all of them under `calls` when there are several."""
+    """The first call at the top level, all of them under `calls` when there are several; `more` beside it."""
     document: dict[str, Any] = {
         **calls[0],
         "components": components,
+        **more,
         "written_at": datetime.now(UTC).isoformat(),
     }
     if len(calls) > 1:

@@ -12,18 +12,27 @@ from typing import Any
 from appliance.cli import EXIT_FOUND
 from appliance.errors import AtCapacity, TrunklineError, Unavailable
 from provisioning.caller.voice import read_recording, utterances
+from provisioning.demo import engines
 from provisioning.demo.call import DemoCall, seconds_since
 from provisioning.demo.call_records import CallRecords
 from provisioning.demo.components import components
 from provisioning.demo.display import Display, booking_line
 from provisioning.demo.report import latencies, write_report
+from provisioning.identity.first_login import first_login
 from provisioning.lite.box import Box
 
 _TELEPHONE_RATE_HZ = 8000
 
 
-def run(box: Box, *, caller: Path | None = None, calls: int = 1, json_output: bool = False) -> int:
-    """Starts the box, places `calls` calls at once and writes the report.
+def run(
+    box: Box,
+    *,
+    caller: Path | None = None,
+    calls: int = 1,
+    json_output: bool = False,
+    console: bool = True,
+) -> int:
+    """Starts the box, places `calls` calls at once, writes the report, and (`console`) opens the console.
 
     Returns the exit code: 0 good, 1 a call did not end as it should. Raises InvalidInput for a recording that
     cannot be used, before anything starts; Unavailable naming the part that failed and its log.
@@ -35,18 +44,25 @@ def run(box: Box, *, caller: Path | None = None, calls: int = 1, json_output: bo
     box.prepare()
     display.heading("Starting the parts")
     ready_ms = box.start(on_event=display.part)
-    versions = components(box, ready_ms)
+    told = engines.facts(box) if box.engines == "real" else []
+    versions = components(box, ready_ms, told)
+    tokens_before = engines.tokens(box) if told else {}
     display.heading(f"Calling {box.seed.number}" + (f", {calls} calls at once" if calls > 1 else ""))
     try:
         results, rang_ns = asyncio.run(_place(box, display, caller, calls))
     except TrunklineError as error:
         raise _with_the_guilty_part(box, error) from error
     report = box.directory.parent / "demo" / "report.json"
-    document = write_report(report, results, versions)
+    more: dict[str, Any] = {}
+    if told:
+        more["engines"] = engines.what_they_did(told, tokens_before, engines.tokens(box), results)
+        _tell_engines(display, more["engines"])
+    document = write_report(report, results, versions, more)
+    address = _open_console(box, display) if console else None
     if json_output:
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     good = [_is_good(result, asked=caller is None) for result in results]
-    _tell(box, display, results, report, seconds_since(began_ns, rang_ns))
+    _tell(box, display, results, report, seconds_since(began_ns, rang_ns), address)
     if not all(good):
         display.line(f"\n{good.count(False)} of {calls} calls did not end as they should; see {report}.")
         return EXIT_FOUND
@@ -79,7 +95,12 @@ def _is_good(result: dict[str, Any], *, asked: bool) -> bool:
 
 
 def _tell(
-    box: Box, display: Display, results: list[dict[str, Any]], report: Path, first_ring_seconds: float
+    box: Box,
+    display: Display,
+    results: list[dict[str, Any]],
+    report: Path,
+    first_ring_seconds: float,
+    address: tuple[str, str, str] | None,
 ) -> None:
     first = results[0]
     rows = [("first ring after", f"{first_ring_seconds:.1f} s")]
@@ -100,6 +121,9 @@ def _tell(
     display.heading("The box keeps running")
     seed, port = box.seed, box.ports["asterisk"]
     settings = f"TRUNKLINE_SETTINGS={box.settings_file} "
+    if address is not None:
+        url, user, password = address
+        display.summary([("console", url), ("  user", user), ("  password", password)])
     display.summary(
         [
             ("dial in by softphone", f"account {seed.softphone_user}@127.0.0.1:{port} (UDP or TCP)"),
@@ -113,6 +137,27 @@ def _tell(
             ("stop", "make down"),
         ]
     )
+
+
+def _tell_engines(display: Display, did: dict[str, Any]) -> None:
+    display.heading("The engines")
+    rows = [
+        (each["part"], f"{each['engine']} {each['version']}, {each['model']} {str(each['sha256'])[:16]}")
+        for each in did["engines"]
+    ]
+    rows.append(("recognised", " / ".join(did["recognised"])))
+    rows.append(("tokens of vLLM", f"{did['tokens']['read']} read, {did['tokens']['written']} written"))
+    rows.append(("audio of the voice", f"{did['spoken_seconds']} s"))
+    display.summary(rows)
+    if did["note"]:
+        display.line(f"  {did['note']}")
+
+
+def _open_console(box: Box, display: Display) -> tuple[str, str, str]:
+    """After the calls, whose sound it would disturb. Address, user and password of the first login."""
+    display.heading("Opening the console")
+    box.start("keycloak", "console", on_event=display.part)
+    return (box.settings.console.url, *first_login(box))
 
 
 def _with_the_guilty_part(box: Box, error: TrunklineError) -> TrunklineError:
