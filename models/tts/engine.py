@@ -21,7 +21,10 @@ import torch  # pyright: ignore[reportMissingImports]
 from torch.nn.utils import parametrize  # pyright: ignore[reportMissingImports]
 from TTS.config import load_config  # pyright: ignore[reportMissingImports]
 from TTS.tts.models.vits import Vits  # pyright: ignore[reportMissingImports]
-from TTS.tts.models.xtts import Xtts  # pyright: ignore[reportMissingImports]
+from TTS.tts.models.xtts import (  # pyright: ignore[reportMissingImports]
+    Xtts,
+    _legacy_safe_globals,  # pyright: ignore[reportUnknownVariableType]
+)
 
 from appliance.errors import IntegrityError, InvalidInput, TrunklineError
 from models.opened import OpenedModel
@@ -30,6 +33,8 @@ from models.tts.clause import Clause, Encoded, Engine, Manner, Samples, Sounds
 _LONGEST_PHONEME_FRAMES = 60
 """About 0.7 s. Weights that are wrong ask for hours of sound; that must not fill the memory."""
 _MAX_TOKENS = 1200
+_BATCH_ON_GPU, _BATCH_ON_CPU = 8, 2
+"""A CPU makes eight clauses hardly sooner together than one by one, and then each listener waits for all."""
 _SPEAKER_FILES = ("speaker_ids.json", "speakers.json", "speakers.pth")
 _LANGUAGE_FILES = ("language_ids.json",)
 
@@ -81,10 +86,10 @@ class VitsEngine:
     """VITS: one pass makes a whole clause, or several at once."""
 
     name = "coqui-vits"
-    max_batch = 8
 
     def __init__(self, opened: OpenedModel, device: str) -> None:
         self._device = device
+        self.max_batch = _BATCH_ON_GPU if device.startswith("cuda") else _BATCH_ON_CPU
         config: Any = load_config(str(opened.folder / "config.json"))
         for part in (config, config.model_args):
             for key, names in (
@@ -206,6 +211,15 @@ def _bounded(_module: Any, _inputs: Any, logarithms: Any) -> Any:
     return torch.nan_to_num(logarithms, nan=0.0, posinf=longest, neginf=-longest).clamp(-longest, longest)
 
 
+def _xtts_weights(path: Path) -> Any:
+    """The tensors; older files hold a configuration beside them, whose classes are then let through."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)["model"]
+    except pickle.UnpicklingError:
+        with _legacy_safe_globals():
+            return torch.load(path, map_location="cpu", weights_only=True)["model"]
+
+
 class XttsEngine:
     """XTTS: an autoregressive model that gives sound while it goes on; its speakers' latents stay loaded."""
 
@@ -220,6 +234,8 @@ class XttsEngine:
             if not (folder / needed).is_file():
                 raise IntegrityError(f"{opened.name}: {needed} is missing.", remedy="Put the file back.")
         self._model: Any = Xtts.init_from_config(config)
+        # Theirs rewrites an older checkpoint in place, and then it is no longer the file that was added.
+        self._model._load_checkpoint = _xtts_weights
         self._model.load_checkpoint(
             config,
             checkpoint_path=str(_checkpoint(folder)),

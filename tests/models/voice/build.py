@@ -1,4 +1,4 @@
-"""Writes a tiny VITS with random weights as coqui-tts keeps a voice: `build.py vits FOLDER`.
+"""Writes a tiny voice with random weights as coqui-tts keeps one: `build.py vits|xtts FOLDER`.
 
 Runs in the speech environment. Four languages by espeak-ng's phonemes, three speakers, no noise: the same
 sentence gives the same sound each time, so that tests can compare. The sound itself is noise.
@@ -75,10 +75,62 @@ def build_vits(folder: Path) -> None:
     written.rename(folder / "config.json")
 
 
+def build_xtts(folder: Path) -> None:
+    """The same for XTTS: a tokenizer of letters, two layers, and the latents of two speakers."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from TTS.tts.configs.xtts_config import XttsConfig
+    from TTS.tts.layers.xtts.tokenizer import VoiceBpeTokenizer
+    from TTS.tts.models.xtts import Xtts, XttsArgs
+
+    torch.manual_seed(_SEED)
+    folder.mkdir(parents=True, exist_ok=True)
+    special = ["[STOP]", "[UNK]", "[SPACE]", "[START]", *(f"[{name}]" for name in ("en", "de", "fr", "es"))]
+    letters = sorted(set("abcdefghijklmnopqrstuvwxyzäöüßéèêçàñáíóú.,!?'-:; "))
+    vocabulary = {token: number for number, token in enumerate([*special, *letters])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="[UNK]"))
+    tokenizer.add_special_tokens(special)
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "vocab.json"))
+    width = 64
+    config = XttsConfig(
+        languages=["en", "de", "fr", "es"],
+        model_args=XttsArgs(
+            gpt_layers=2,
+            gpt_n_model_channels=width,
+            gpt_n_heads=2,
+            gpt_max_audio_tokens=60,
+            gpt_max_text_tokens=400,
+            gpt_max_prompt_tokens=16,
+            gpt_num_audio_tokens=66,
+            gpt_start_audio_token=64,
+            gpt_stop_audio_token=65,
+            decoder_input_dim=width,
+            d_vector_dim=512,
+        ),
+    )
+    model = Xtts.init_from_config(config)
+    model.tokenizer = VoiceBpeTokenizer(str(folder / "vocab.json"))
+    model.init_models()
+    torch.save(
+        {
+            name: {
+                "gpt_cond_latent": torch.randn(1, 16, width),
+                "speaker_embedding": torch.nn.functional.normalize(torch.randn(1, 512, 1), dim=1),
+            }
+            for name in SPEAKERS[:2]
+        },
+        folder / "speakers_xtts.pth",
+    )
+    torch.save({"model": model.state_dict()}, folder / "model.pth")
+    config.save_json(str(folder / "config.json.new"))
+    (folder / "config.json.new").rename(folder / "config.json")
+
+
 def main() -> int:
     os.environ["TORCHDYNAMO_DISABLE"] = "1"
     kind, folder = sys.argv[1], Path(sys.argv[2])
-    {"vits": build_vits}[kind](folder)
+    {"vits": build_vits, "xtts": build_xtts}[kind](folder)
     return 0
 
 
