@@ -132,9 +132,7 @@ def speaking(client: TextToSpeech) -> Work:
     async def work(number: int, waiting_since: float) -> Measured:
         # Letters, not digits: each sentence has the same length whatever its name is.
         name = "".join(chr(97 + byte % 26) for byte in secrets.token_bytes(6))
-        text = (
-            f"Thank you for calling, {name}. Your appointment is on Monday at nine. Is there anything else?"
-        )
+        text = f"Good morning {name}. Your appointment, {name}, is on Monday at nine. Goodbye {name}."
         begun, first, heard = time.monotonic(), 0.0, 0
         gaps: list[float] = []
         last = begun

@@ -1,9 +1,8 @@
-"""A voice that streams inside a clause (XTTS): sound before the end, several speakers, freed when cancelled."""
+"""A voice that streams inside a clause (XTTS): sound before the end, and freed when cancelled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -43,7 +42,7 @@ async def test_it_streams_and_is_freed_when_its_listener_leaves(streaming: Voice
         await streaming.say("Yes.", voice="cleo")
 
 
-def test_its_checkpoint_is_left_as_it_was(streaming: VoiceServer, tmp_path: Path):
+def test_its_checkpoint_is_left_as_it_was(streaming: VoiceServer):
     from models.opened import open_model
 
     assert open_model(streaming.manifest, "tts").kind == "xtts"
