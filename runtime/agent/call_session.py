@@ -35,7 +35,7 @@ from runtime.agent.turns import TurnLog
 _log = structlog.get_logger(__name__)
 
 _PREPARE_SECONDS = 3.0
-_TOOLS_SECONDS = 3.0
+_TOOLS_SECONDS = 4.0
 
 
 class CallSession:
@@ -108,7 +108,7 @@ class CallSession:
         _log.info("ready", attempt=self._attempt)
 
     async def close(self) -> None:
-        """Ends everything and reports. Called once, whatever ended the call; takes at most some 15 s."""
+        """Ends everything and reports. Called once, whatever ended the call; takes at most some 16 s."""
         if self._closed:
             return
         self._closed = True

@@ -124,7 +124,9 @@ async def test_a_caller_who_interrupts_a_tool_call_and_leaves_loses_nothing(
             await call.leg.speak("never mind")
             await call.leg.hangup()
             await _room_gone(box, f"call-{call_id}")
-            await asyncio.sleep(0.5)  # the worker has begun to close the call, and waits for the tool
+            await asyncio.sleep(2)  # the worker has begun to close the call, and waits for the tool
+        silence = (heard_ns - utterance.last_speech_ns) / 1e9  # "One moment, please."
+        measured("silence while a tool hangs", silence, LONGEST_SILENCE_SECONDS)
         row = await call.finished(60)
         assert (row["outcome"], row["ended_by"]) == ("caller_hung_up", "caller")
         turns = await call.records.turns(call_id)
@@ -132,5 +134,3 @@ async def test_a_caller_who_interrupts_a_tool_call_and_leaves_loses_nothing(
         done = [done for turn in turns for done in turn["tool_calls"]]
         assert [one["action"] for one in done[:1]] == ["check_availability"], done
         assert done[0]["tool_call_id"].startswith("1.1."), done
-        silence = (heard_ns - utterance.last_speech_ns) / 1e9  # "One moment, please."
-        measured("silence while a tool hangs", silence, LONGEST_SILENCE_SECONDS)
