@@ -1,4 +1,4 @@
-"""What a real engine tells of itself: engine, version, model and sha256 (docs/architecture.md, contract 7)."""
+"""What a real engine tells of itself: engine, version, model, sha256 (docs/architecture.md, contract 7)."""
 
 from __future__ import annotations
 
