@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,7 +21,6 @@ from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import InvalidInput, NotAllowed, NotFound
 from appliance.organizations.console_tables import ApiKey
 from appliance.organizations.domain import KeyInput, NewKey, ShownKey
-from appliance.organizations.key_actor import KeyActor
 
 _KEY = re.compile(r"^tl_([a-z0-9]{12})_([A-Za-z0-9-]{32,64})$")
 _PREFIX_SIGNS = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -94,9 +94,17 @@ async def revoke_key(uow: UnitOfWork, actor: Actor, key_id: UUID, now: datetime)
     return _shown(row)
 
 
+@dataclass(frozen=True)
+class KeyHolder:
+    """The program behind a key, and how often it may ask."""
+
+    actor: Actor
+    requests_per_minute: int
+
+
 async def holder_of(
     router: AsyncEngine, app: AsyncEngine, presented: str, *, address: str | None, now: datetime
-) -> KeyActor:
+) -> KeyHolder:
     """Who shows this key. NotAllowed (`token_invalid`) when it is wrong, expired or revoked, told alike."""
     match = _KEY.match(presented)
     if match is None:
@@ -118,15 +126,8 @@ async def holder_of(
         if row.last_used_at is None or now - row.last_used_at > _USE_NOTED_EVERY:
             row.last_used_at = now
         rights = frozenset(Right(scope) for scope in row.scopes if scope in set(Right))
-        return KeyActor(
-            ActorKind.API_KEY,
-            str(row.id),
-            row.name,
-            row.organization_id,
-            rights,
-            address,
-            requests_per_minute=row.requests_per_minute,
-        )
+        actor = Actor(ActorKind.API_KEY, str(row.id), row.name, row.organization_id, rights, address)
+        return KeyHolder(actor, row.requests_per_minute)
 
 
 def _is_over(row: ApiKey, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,11 +14,10 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from appliance.access import rate, repetition
-from appliance.access.domain import Actor
+from appliance.access.domain import Actor, ActorKind
 from appliance.database.revision import CHANGED
 from appliance.errors import AtCapacity, Conflict, InvalidInput, NotAllowed
 from appliance.organizations.api_keys import holder_of
-from appliance.organizations.key_actor import KeyActor
 from console.web.identity import identify
 from console.web.problems import on_own_error, problem
 from console.web.wiring import Wiring
@@ -26,15 +26,19 @@ REQUESTS_PER_MINUTE = 600
 """Of a member; a key has a number of its own."""
 MAX_KEY = 200
 MAX_BODY_BYTES = 1024 * 1024
+_allowed_per_minute: ContextVar[int] = ContextVar("allowed_per_minute", default=REQUESTS_PER_MINUTE)
+"""What the key of this request allows: found together with its holder."""
 _KEPT_HEADERS = ("content-type", "etag", "location")
 
 
 async def actor_of_key(wiring: Wiring, key: str, address: str | None) -> Actor | None:
     """Whose key it is; None when it does not hold."""
     try:
-        return await holder_of(wiring.router, wiring.app, key, address=address, now=datetime.now(UTC))
+        holder = await holder_of(wiring.router, wiring.app, key, address=address, now=datetime.now(UTC))
     except NotAllowed:
         return None
+    _allowed_per_minute.set(holder.requests_per_minute)
+    return holder.actor
 
 
 def on_conflict(request: Request[Any, Any, Any], error: Conflict) -> Response[Any]:
@@ -57,7 +61,7 @@ class RequestCount(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         actor = found.actor
-        limit = actor.requests_per_minute if isinstance(actor, KeyActor) else REQUESTS_PER_MINUTE
+        limit = _allowed_per_minute.get() if actor.kind is ActorKind.API_KEY else REQUESTS_PER_MINUTE
         async with wiring.work_of(actor.organization_id) as uow:
             allowance = await rate.count_request(uow, actor, limit, datetime.now(UTC))
 
