@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -122,6 +123,24 @@ def verify(
     if not models:
         typer.echo("No model was added yet.")
     raise typer.Exit(1 if wrong else 0)
+
+
+@app.command()
+def measured(
+    name: Annotated[str, typer.Argument(help="An added model.")],
+    streams: Annotated[int, typer.Option(help="Calls at once that it carried within the budget.", min=1)],
+    device: Annotated[str, typer.Option(help="On what, such as 'NVIDIA L4 24 GB'.")],
+    memory_mib: Annotated[int, typer.Option(help="What it held on the device then.", min=0)],
+    manifest: ManifestOption = _DEFAULT_MANIFEST,
+) -> None:
+    """Notes in the manifest what a benchmark found (`python -m benchmarks.engines`)."""
+    capacity = manifests.Capacity(
+        streams=streams, device=device, memory_mib=memory_mib, measured_at=datetime.now(UTC)
+    )
+    manifests.save_manifest(
+        manifest, manifests.with_capacity(manifests.load_manifest(manifest), name, capacity)
+    )
+    typer.echo(f"{name}: {streams} calls at once on {device}, {memory_mib} MiB.")
 
 
 @app.command()

@@ -78,6 +78,16 @@ class WeightFile(_Entry):
     size_bytes: int = Field(ge=0)
 
 
+class Capacity(_Entry):
+    """What the weights were seen to carry here: calls at once within the budget, on which device."""
+
+    streams: int = Field(ge=1)
+    device: str
+    memory_mib: int = Field(ge=0)
+    """At that many calls, on the device."""
+    measured_at: datetime
+
+
 class AddedModel(_Entry):
     """Weights that the site has added for a profile."""
 
@@ -90,6 +100,8 @@ class AddedModel(_Entry):
     """What the weights say they are; one of the profile's."""
     allowed_non_commercial: bool = False
     """The site answered for the licence when it added the weights."""
+    capacity: Capacity | None = None
+    """Measured by the site; without it the profile's figures are what is known."""
 
     @property
     def sha256(self) -> str:
@@ -222,6 +234,12 @@ def check_licence(profile: Profile, allowed_non_commercial: bool) -> None:
             remedy="If the site has its own licence, add --allow-non-commercial.",
             code="licence_refused",
         )
+
+
+def with_capacity(manifest: Manifest, name: str, capacity: Capacity) -> Manifest:
+    """The manifest with what was measured of one model. Raises NotFound."""
+    measured = manifest.named(name).model_copy(update={"capacity": capacity})
+    return Manifest(models=tuple(measured if model.name == name else model for model in manifest.models))
 
 
 def verify(model: AddedModel, on_bytes: Callable[[int], None] = lambda _: None) -> None:

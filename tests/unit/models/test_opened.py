@@ -109,3 +109,17 @@ def test_a_checkpoint_that_was_cut_short_is_refused(tmp_path: Path):
         (folder / "model.pth").write_bytes(content)
         with pytest.raises(InvalidInput, match="checkpoint"):
             add(Manifest(), CATALOG["vits"], folder)
+
+
+def test_what_was_measured_is_kept_with_the_model(tmp_path: Path):
+    from datetime import UTC, datetime
+
+    from models.manifest import Capacity, load_manifest, with_capacity
+
+    manifest = add(Manifest(), CATALOG["vits"], voice(tmp_path / "a"))
+    capacity = Capacity(streams=12, device="one card", memory_mib=900, measured_at=datetime.now(UTC))
+    save_manifest(tmp_path / "manifest.yaml", with_capacity(manifest, "vits", capacity))
+    assert load_manifest(tmp_path / "manifest.yaml").models[0].capacity == capacity
+    assert open_model(tmp_path / "manifest.yaml", "tts").entry.capacity == capacity
+    with pytest.raises(NotFound):
+        with_capacity(manifest, "nobody", capacity)
