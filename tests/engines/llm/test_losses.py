@@ -13,7 +13,7 @@ from appliance.clients.engine_facts import language_metrics
 from appliance.clients.language import Finished, TextDelta
 from provisioning.lite.box import Box
 from tests.engines.llm.asking import answer, live, model_of, text, until
-from tests.unit.engines.diary import SYSTEM
+from tests.unit.engines.diary import SYSTEM, TOOLS
 
 OPENING = [
     {"role": "system", "content": SYSTEM},
@@ -29,7 +29,7 @@ def _engine(box: Box) -> list[int]:
 
 async def test_a_caller_who_disappears_stops_the_generation(random_box: Box) -> None:
     async with model_of(random_box) as model:
-        stream = model.stream(OPENING, max_tokens=400, temperature=1.0)
+        stream = model.stream(OPENING, tools=TOOLS, max_tokens=400, temperature=1.0)
         async with aclosing(stream) as events:
             async for _ in events:
                 break
@@ -75,7 +75,7 @@ async def test_frozen_in_mid_answer_the_fallback_goes_on(random_box: Box) -> Non
     pieces: list[str] = []
     last = None
     async with model_of(random_box, gap_timeout_seconds=3.0) as model:
-        stream = model.stream(OPENING, max_tokens=400, temperature=1.0)
+        stream = model.stream(OPENING, tools=TOOLS, max_tokens=400, temperature=1.0)
         try:
             async with aclosing(stream) as events:
                 async for event in events:
@@ -104,7 +104,7 @@ async def test_killed_in_mid_answer_the_fallback_goes_on_and_nothing_is_left(ran
     pids = _engine(random_box)
     pieces: list[str] = []
     async with model_of(random_box, gap_timeout_seconds=10.0) as model:
-        async with aclosing(model.stream(OPENING, max_tokens=400, temperature=1.0)) as events:
+        async with aclosing(model.stream(OPENING, tools=TOOLS, max_tokens=400, temperature=1.0)) as events:
             async for event in events:
                 if isinstance(event, TextDelta):
                     pieces.append(event.text)
