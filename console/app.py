@@ -18,10 +18,11 @@ from litestar.openapi import OpenAPIConfig
 from appliance.errors import Conflict
 from appliance.settings import Settings
 from console.web import features, health, static
+from console.web.deadline import Deadline
 from console.web.dependencies import provide_actor, provide_page, provide_wiring, provide_work
 from console.web.guard import guard, require_stated_rights
 from console.web.headers import SecurityHeaders
-from console.web.problems import EXCEPTION_HANDLERS
+from console.web.problems import EXCEPTION_HANDLERS, on_own_error
 from console.web.templates import make_templates
 from console.web.wiring import Wiring
 
@@ -59,7 +60,7 @@ def create_app(settings: Settings) -> Litestar:
             "page": Provide(provide_page),
         },
         exception_handlers=EXCEPTION_HANDLERS,
-        middleware=[SecurityHeaders(settings)],
+        middleware=[SecurityHeaders(settings), Deadline(on_own_error)],
         lifespan=[lifespan],
         openapi_config=_openapi(found),
         include_in_schema=False,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Select, or_, select
 from sqlalchemy.dialects.postgresql import insert
@@ -27,6 +26,7 @@ from appliance.audit.domain import (
 )
 from appliance.audit.tables import AuditEntry, AuditHead
 from appliance.database.unit_of_work import UnitOfWork
+from appliance.errors import NotFound
 
 MAX_PAGE = 200
 _BATCH = 1000
@@ -113,6 +113,15 @@ async def find(
     if before_sequence is not None:
         statement = statement.where(AuditEntry.sequence < before_sequence)
     return [_entry(row) for row in await uow.session.scalars(statement)]
+
+
+async def one(uow: UnitOfWork, actor: Actor, sequence: int) -> Entry:
+    """One entry by its number. NotFound when there is none."""
+    _must_read(uow, actor)
+    row = await uow.session.scalar(_filtered(uow, Filter()).where(AuditEntry.sequence == sequence))
+    if row is None:
+        raise NotFound("There is no such entry.")
+    return _entry(row)
 
 
 async def export(uow: UnitOfWork, actor: Actor, wanted: Filter) -> AsyncGenerator[Entry]:
@@ -219,8 +228,3 @@ def _entry(row: AuditEntry, *, pending_hash: str | None = None) -> Entry:
         previous_hash=row.previous_hash,
         hash=row.hash if pending_hash is None else pending_hash,
     )
-
-
-def chain_of(organization_id: UUID | None) -> UUID:
-    """The chain in which an organization's (None: the box's) entries are."""
-    return organization_id or BOX_CHAIN

@@ -18,6 +18,7 @@ from appliance.access.sessions import Member, read_organizations
 from appliance.audit import service as audit
 from appliance.clients.identity import Attempt, SignedIn
 from appliance.errors import IntegrityError, InvalidInput, NotAllowed, NotFound, Unavailable
+from console.identity import emergency
 from console.web.cookies import SESSION, SIGN_IN
 from console.web.guard import require_own_form
 from console.web.identity import address_of, identify
@@ -198,4 +199,4 @@ async def switch_organization(request: AnyRequest, wiring: Wiring, page: Page, d
     return page.redirect("/")
 
 
-ROUTES = [sign_in, callback, sign_out, signed_out, backchannel, switch_organization]
+ROUTES = [sign_in, callback, sign_out, signed_out, backchannel, switch_organization, *emergency.ROUTES]

@@ -19,7 +19,9 @@ DEADLINE_SECONDS = 60.0
 
 async def _until_signed_out(browser: Browser) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
-        while (await browser.get("/")).status_code == 200:
+        while True:
+            if (await browser.get("/")).status_code != 200:
+                return
             await asyncio.sleep(0.2)
 
 

@@ -1,0 +1,1 @@
+"""The box itself, for its operator."""
