@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -113,8 +114,12 @@ def add_model(site: Site, role: str) -> None:
 def _made(model: TinyModel) -> Path:
     place = model.place()
     if model.build is not None and not (place / "config.json").exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        _run(model.build(place), f"Making {model.profile}", _BUILD_SECONDS)
+        beside = place.with_name(f"{place.name}.building")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        _run(model.build(beside), f"Making {model.profile}", _BUILD_SECONDS)
+        shutil.rmtree(place, ignore_errors=True)
+        beside.rename(place)  # whole, or not there
     return place
 
 
