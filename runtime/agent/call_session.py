@@ -87,8 +87,11 @@ class CallSession:
         connecting = asyncio.create_task(self._job.connect(), name="room-connect")
         try:
             context = await self._api.context(self.call_id)
-            self._prepare(context)
+            prompt = self._prepare(context)
             assert self._phrases is not None
+            assert self._tools is not None
+            warming = self._engines.language.warm(prompt, self._tools.schemas())
+            self._tasks.add(warming, "warm")  # while it rings
             first = FIRST if self._attempt == 1 else FIRST_OF_A_LATER_WORKER
             await asyncio.gather(connecting, self._phrases.prepare(first, timeout_seconds=_PREPARE_SECONDS))
         finally:
@@ -128,7 +131,9 @@ class CallSession:
             await self._report(self._ending)
         await self._api.close()
 
-    def _prepare(self, context: CallContext) -> None:
+    def _prepare(self, context: CallContext) -> str:
+        """Makes what the context is needed for; returns the system prompt of the call."""
+        prompt = system_prompt(context, datetime.now(UTC))
         snapshot = context.snapshot
         self._context = context
         self._log.continue_from(context.next_turn_index)
@@ -144,7 +149,7 @@ class CallSession:
         )
         self._conversation = Conversation(
             context,
-            system_prompt(context, datetime.now(UTC)),
+            prompt,
             self._models,
             self._engines,
             self._tools.function_tools(),
@@ -167,6 +172,7 @@ class CallSession:
         )
         self._tools.after("end_call", self._ending.after_end_call)
         self._tools.after("transfer_to_human", self._ending.after_transfer)
+        return prompt
 
     # What the room tells
 

@@ -19,7 +19,7 @@ class OwnedTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def add(self, work: Coroutine[Any, Any, object], name: str) -> None:
         task = asyncio.create_task(_logged(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -31,7 +31,7 @@ class OwnedTasks:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _logged(work: Coroutine[Any, Any, None], name: str) -> None:
+async def _logged(work: Coroutine[Any, Any, object], name: str) -> None:
     try:
         await work
     except TrunklineError as error:

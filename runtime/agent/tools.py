@@ -60,6 +60,10 @@ class CallTools:
     def function_tools(self) -> list[llm.Tool | llm.Toolset]:
         return [self._function_tool(description) for description in self._descriptions]
 
+    def schemas(self) -> list[dict[str, Any]]:
+        """The tools in the form in which the language model is told of them."""
+        return llm.ToolContext(self.function_tools()).parse_function_tools("openai")
+
     async def settle(self, *, timeout_seconds: float) -> None:
         """Waits for tools under way; what takes longer goes on at the tool API without us."""
         if self._running:

@@ -55,7 +55,8 @@ async def worker(
             "fallback_base_url": None,
             "first_token_timeout_seconds": 6.0,
         },
-        "speech": {"tts_address": f"127.0.0.1:{voice_line.port}"},
+        # A busy machine may recognise slowly: what is tried here is the voice and the language engine.
+        "speech": {"tts_address": f"127.0.0.1:{voice_line.port}", "result_timeout_seconds": 20.0},
     }
     tree: dict[str, Any] = yaml.safe_load(box.settings_file.read_text(encoding="utf-8"))
     for section, values in overrides.items():
