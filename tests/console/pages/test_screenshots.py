@@ -1,0 +1,93 @@
+"""Pictures of the pages, light and dark, for `docs/screenshots`; made by hand: TRUNKLINE_SCREENSHOTS=1."""
+
+from __future__ import annotations
+
+import io
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.async_api import expect
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from appliance.access.domain import Role
+from provisioning.lite.box import Box
+from provisioning.lite.cache import REPOSITORY
+from tests.console.conftest import SignIn
+from tests.console.pages.call_world import LINES, SCRIPT, keep_call
+from tests.console.pages.conftest import OpenTab
+
+FOLDER = REPOSITORY / "docs" / "screenshots"
+WIDTH = 1280
+pytestmark = pytest.mark.skipif(
+    os.environ.get("TRUNKLINE_SCREENSHOTS") != "1", reason="only when the pictures are to be made anew"
+)
+
+
+def keep(name: str, scheme: str, png: bytes) -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    picture.crop((0, 0, picture.width, min(picture.height, 1500))).save(
+        FOLDER / f"{name}-{scheme}.webp", quality=62, method=6
+    )
+
+
+@pytest.mark.timeout(900)
+async def test_pictures(
+    console_box: Box, app_engine: AsyncEngine, sign_in: SignIn, open_tab: OpenTab, tmp_path: Path
+) -> None:
+    console_box.start("minio")
+    lines = tuple((who, text.replace(f" {SCRIPT}", "")) for who, text in LINES)
+    now = datetime.now(UTC)
+    call = await keep_call(console_box, app_engine, tmp_path, lines=lines, at=now - timedelta(minutes=12))
+    outcomes = ("completed", "caller_hung_up", "transferred", "ordered", "no_speech", "failed")
+    for place, outcome in enumerate(outcomes):
+        await keep_call(
+            console_box,
+            app_engine,
+            tmp_path,
+            lines=lines[: 3 + place % 5],
+            at=now - timedelta(hours=2 + 5 * place),
+            caller=f"+4930{2223344 + 71111 * place}",
+            outcome=outcome,
+            recorded=False,
+        )
+    agent = f"/agents/{console_box.seed.agent_id}"
+    pages = {
+        "calls": "/calls",
+        "call": f"/calls/{call.call_id}",
+        "agents": "/agents",
+        "agent": agent,
+        "agent-test": f"{agent}/test",
+        "agent-publish": f"{agent}/publish",
+        "agent-versions": f"{agent}/versions",
+        "numbers": "/numbers",
+        "trunks": "/trunks",
+        "trunk": "/trunks/new",
+        "hours": "/hours",
+        "functions": "/functions",
+        "function": "/functions/new",
+        "bookings": "/bookings",
+        "callbacks": "/bookings/callbacks",
+        "organization": "/organization",
+        "usage": "/organization/usage",
+        "keys": "/organization/keys",
+        "overview": "/",
+        "audit": "/audit",
+        "members": "/members",
+        "box": "/box",
+    }
+    member = await sign_in(Role.ADMIN, operator=True, name="Ada Admin")
+    for scheme in ("light", "dark"):
+        tab = await open_tab(member, scheme=scheme, width=WIDTH)
+        for name, path in pages.items():
+            answer = await tab.page.goto(tab.origin + path)
+            if answer is None or answer.status != 200:
+                continue
+            if name == "call":
+                await expect(tab.page.locator("[data-peaks-state]")).to_be_hidden()
+            keep(name, scheme, await tab.page.screenshot(full_page=True))
+    size = sum(each.stat().st_size for each in FOLDER.glob("*.webp"))
+    assert size < 2_000_000, f"{size} bytes"
