@@ -11,7 +11,7 @@ from uuid import UUID
 from litestar import get
 from litestar.datastructures import State
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.response import ServerSentEvent, ServerSentEventMessage
+from litestar.response import Stream
 
 from appliance.access.domain import Actor, Right
 from appliance.calls.events import CallEvents
@@ -48,27 +48,26 @@ async def provide_call_events(state: State, wiring: Wiring) -> CallEvents:
         ),
     },
 )
-async def stream_events(actor: Actor, call_events: CallEvents) -> ServerSentEvent:
+async def stream_events(actor: Actor, call_events: CallEvents) -> Stream:
     """What happens to the organization's calls from now on. Each event says only which call: ask for it."""
     if actor.organization_id is None:
         raise NotFound("You look at no organization.")
-    return ServerSentEvent(_messages(call_events, actor.organization_id))
+    return Stream(_messages(call_events, actor.organization_id), media_type="text/event-stream")
 
 
-async def _messages(events: CallEvents, organization_id: UUID) -> AsyncGenerator[ServerSentEventMessage]:
+async def _messages(events: CallEvents, organization_id: UUID) -> AsyncGenerator[bytes]:
     ends_at = time.monotonic() + LONGEST_SECONDS
     async with events.subscribed(organization_id) as queue:
-        yield ServerSentEventMessage(comment="listening", retry=2000)
+        yield b": listening\nretry: 2000\n\n"
         while time.monotonic() < ends_at:
             try:
                 async with asyncio.timeout(BEAT_SECONDS):
                     happening = await queue.get()
             except TimeoutError:
-                yield ServerSentEventMessage(comment="still here")
+                yield b": still here\n\n"
                 continue
-            yield ServerSentEventMessage(
-                event=happening.kind, data=happening.model_dump_json(include={"call_id"}, exclude_none=True)
-            )
+            data = happening.model_dump_json(include={"call_id"}, exclude_none=True)
+            yield f"event: {happening.kind}\ndata: {data}\n\n".encode()
 
 
 HANDLERS: list[Any] = [stream_events]
