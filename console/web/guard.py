@@ -36,6 +36,12 @@ class PasswordNeeded(NotAllowed):
     code = "password_needed"
 
 
+class NoPlaceHere(NotAllowed):
+    """Somebody signed in who is no member: an operator goes on to the box."""
+
+    code = "no_organization"
+
+
 class ForeignForm(NotAllowed):
     """A change that does not come from a page of this session."""
 
@@ -71,6 +77,10 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
     if found.session is not None and connection.scope.get("method") not in SAFE_METHODS:
         await require_own_form(connection, wiring, found)
     if not found.actor.may(right):
+        if connection.url.path == "/":  # where everybody lands: no attempt at anything
+            raise NoPlaceHere(
+                "You belong to no organization yet.", remedy="Ask an administrator to invite you."
+            )
         await _record_refusal(connection, wiring, found, right)
         raise NotAllowed(f"This needs the right {right}.", remedy="Ask an administrator for it.")
     if handler.opt.get("fresh") is True and not _is_fresh(found, wiring):

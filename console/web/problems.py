@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 import structlog
@@ -11,6 +11,7 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException, NotAuthorizedException, PermissionDeniedException
 from litestar.response import Redirect
 
+from appliance.access.domain import Actor, Right
 from appliance.errors import (
     AtCapacity,
     Conflict,
@@ -21,7 +22,8 @@ from appliance.errors import (
     TrunklineError,
     Unavailable,
 )
-from console.web.guard import ForeignForm, PasswordNeeded, SignInNeeded
+from console.web.guard import ForeignForm, NoPlaceHere, PasswordNeeded, SignInNeeded
+from console.web.identity import Identity
 from console.web.page import Page, Viewer
 from console.web.wiring import Wiring
 
@@ -87,6 +89,8 @@ def on_own_error(request: AnyRequest, error: TrunklineError) -> Response[Any]:
             return _to_sign_in(request, {})
         if isinstance(error, PasswordNeeded):
             return _to_sign_in(request, {"again": "1"})
+        if isinstance(error, NoPlaceHere) and (actor := _actor(request)) and actor.may(Right.BOX_READ):
+            return Redirect("/box", status_code=303)
         return _error_page(request, status, error.message, error.remedy, error.code)
     headers: dict[str, str] = {}
     more: dict[str, Any] = {}
@@ -146,6 +150,17 @@ def _code(status: int) -> str:
     return HTTPStatus(status).phrase.lower().replace(" ", "_")
 
 
+def _form_token(request: AnyRequest, wiring: Wiring) -> str:
+    """For the button by which somebody without a place leaves again."""
+    found: Identity | None = cast("Any", request.scope).get("trunkline_identity")
+    return wiring.cookies.form_token(found.secret) if found is not None and found.secret else ""
+
+
+def _actor(request: AnyRequest) -> Actor | None:
+    found: Identity | None = cast("Any", request.scope).get("trunkline_identity")
+    return found.actor if found is not None else None
+
+
 def _template(request: AnyRequest) -> str:
     return str(request.scope.get("path_template") or "?")
 
@@ -166,8 +181,10 @@ def _error_page(request: AnyRequest, status: int, message: str, remedy: str, cod
     wiring: Wiring = request.app.state.wiring
     theme = request.cookies.get("trunkline-theme", "")
     page = Page(wiring, request.url.path, Viewer(), theme=theme if theme in {"light", "dark"} else "")
+    lost = code == NoPlaceHere.code
     text = page.fragment(
         "error.html",
+        sign_out=_form_token(request, wiring) if lost else "",
         status=status,
         title=_TITLES.get(status, HTTPStatus(status).phrase),
         message=message,
