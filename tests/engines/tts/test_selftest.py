@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from appliance.settings import SETTINGS_VARIABLE
 from provisioning.lite.box import Box
 from provisioning.lite.ports import Ports
 from provisioning.lite.settings_file import write_settings
-from tests.engines.tts.voice_server import REPOSITORY, VoiceServer
+from tests.engines.tts.voice_server import VoiceServer
 
 
 class SelfTest:
@@ -30,7 +31,7 @@ class SelfTest:
         self.environment = {**os.environ, SETTINGS_VARIABLE: str(self._directory / "box" / "settings.yaml")}
 
     def command(self, *arguments: str) -> list[str]:
-        program = REPOSITORY / ".venv/bin/appliance"
+        program = Path(sys.executable).with_name("appliance")
         return [
             str(program),
             "models",

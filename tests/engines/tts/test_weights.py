@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from models.manifest import load_manifest
-from tests.engines.tts.voice_server import REPOSITORY, VoiceServer, add_voice
+from tests.engines.tts.voice_server import VoiceServer, add_voice
 from tests.models import voice
 
 
@@ -51,6 +52,9 @@ async def test_a_speaking_server_talks_to_nobody_else(server: VoiceServer):
     assert await server.say("Nobody else hears this.")
     told = server.connections.read_text() if server.connections.exists() else ""
     assert not [line for line in told.splitlines() if "127.0.0.1" not in line and "/" not in line], told
+    # Nor does a log: what callers hear is not written down.
+    assert "Nobody else" not in server.log.read_text()
+    assert "nobody else" not in server.log.read_text()
 
 
 def test_it_is_added_and_proved_on_the_command_line(tmp_path: Path):
@@ -58,7 +62,7 @@ def test_it_is_added_and_proved_on_the_command_line(tmp_path: Path):
 
     def appliance(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [REPOSITORY / ".venv/bin/appliance", "models", *arguments, "--manifest", str(manifest)],
+            [Path(sys.executable).with_name("appliance"), "models", *arguments, "--manifest", str(manifest)],
             capture_output=True,
             text=True,
             timeout=120,

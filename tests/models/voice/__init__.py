@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import subprocess
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-ENVIRONMENT = Path(os.environ.get("TRUNKLINE_CACHE", REPOSITORY / "var" / "cache")) / "engines" / "speech"
-PYTHON = ENVIRONMENT / "bin" / "python"
+CACHE = Path(os.environ.get("TRUNKLINE_CACHE", REPOSITORY / "var" / "cache"))
+PYTHON = CACHE / "engines" / "speech" / "bin" / "python"
 _BUILD = Path(__file__).with_name("build.py")
 
 
 def folder(kind: str = "vits") -> Path:
     """The tiny voice's folder, built when it is not there yet; its script's change builds it anew."""
-    place = REPOSITORY / "var" / "cache" / "models" / f"demo-voice-{kind}-{_fingerprint()}"
+    place = CACHE / "models" / f"demo-voice-{kind}-{_fingerprint()}"
     place.parent.mkdir(parents=True, exist_ok=True)
     with place.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -25,6 +26,4 @@ def folder(kind: str = "vits") -> Path:
 
 
 def _fingerprint() -> str:
-    import hashlib
-
     return hashlib.sha256(_BUILD.read_bytes()).hexdigest()[:12]
