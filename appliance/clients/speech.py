@@ -282,6 +282,8 @@ class SttStream:
                 if message is _EOF:
                     break
                 if message.error_message:
+                    # Triton has forgotten the sequence: the stream was silent for too long.
+                    self.lost = "START flag" in message.error_message
                     raise Unavailable(f"{self._server.what} failed: {message.error_message}")
                 self._take(_result(message.infer_response))
             code = await self._call.code()

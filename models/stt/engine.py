@@ -27,8 +27,8 @@ _MAX_CHUNKS = 16
 """Chunks of one stream in one pass, when it lies behind."""
 _TAIL_MS = 240
 """Silence that follows a segment, so that its last word is said."""
-_MAX_PIECES = 4_000
-"""Of a segment that is never flushed the beginning is forgotten: half an hour of talk stays."""
+_MAX_PIECES = 1_000
+"""Of a segment that is never flushed the beginning is forgotten: some minutes of talk stay."""
 _OFFLINE_SECONDS = 30
 """A longer segment of an offline model is decoded in parts of this length."""
 _SHORTEST_MS = 100
@@ -72,6 +72,11 @@ class Stream:
         self._samples = self._samples[start - self._base :]
         self._base = start
         return self._samples[: stop - start]
+
+    @property
+    def held(self) -> int:
+        """Samples that are kept: those that wait, and a few of the past."""
+        return self._samples.size
 
     @property
     def audio_ms(self) -> int:

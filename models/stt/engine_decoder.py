@@ -58,55 +58,59 @@ class GreedyTransducer:
         return Decoding(self._first, self._first_hidden, phrases)
 
     def decode(self, streams: Sequence[Decoding], encoded: torch.Tensor, frames: Sequence[int]) -> None:
-        """Appends what is heard in `encoded` [B, D, T] to each stream's tokens; `frames` count of T."""
+        """Appends what is heard in `encoded` [B, D, T] to each stream's tokens; `frames` count of T.
+
+        Each round scores all frames against what was said last and goes to the next token of each stream
+        (Bataev et al. 2024, label looping): as many rounds as the stream with most tokens needs.
+        """
         projected = self._joint.project_encoder(encoded.transpose(1, 2))
-        for t in range(projected.size(1)):
-            active = [row for row, count in enumerate(frames) if t < count]
-            hearing = [row for row in active if streams[row].skip == 0]
-            self._frame(streams, projected[:, t : t + 1], hearing)
-            for row in active:
-                streams[row].frames += 1
-                streams[row].skip = max(streams[row].skip - 1, 0)
-
-    def _frame(self, streams: Sequence[Decoding], frame: torch.Tensor, rows: list[int]) -> None:
-        for _ in range(MAX_SYMBOLS):
-            if not rows:
-                return
+        at = [stream.skip for stream in streams]
+        symbols = [0] * len(streams)
+        rows = [row for row, count in enumerate(frames) if at[row] < count]
+        while rows:
             before = torch.cat([streams[row].output for row in rows])
-            scores = self._joint.joint_after_projection(frame[rows], before)[:, 0, 0]
-            logp = scores[:, : self._blank + 1].float().log_softmax(1).cpu()
-            jumps = self._jumps(scores, rows)
+            scores = self._joint.joint_after_projection(projected[rows], before)[:, :, 0].float()
+            logp = scores[:, :, : self._blank + 1].log_softmax(2).cpu()
+            best: list[list[int]] = logp.argmax(2).tolist()
+            jumps = self._jumps(scores)
             said: list[tuple[int, int]] = []
-            again: list[int] = []
-            for at, row in enumerate(rows):
+            for index, row in enumerate(rows):
+                t = self._next_token(best[index], jumps[index], at[row], frames[row])
+                symbols[row] = symbols[row] + 1 if t == at[row] else 1
+                at[row] = t
+                if t >= frames[row]:
+                    continue
                 stream = streams[row]
-                token = self._choose(logp[at], stream.phrases)
-                jump = jumps[at]
-                if token != self._blank:
-                    sure = float(logp[at, token].exp())
-                    stream.tokens.append(Token(token, stream.frames, sure))
-                    stream.phrases.heard(token)
-                    said.append((row, token))
-                elif jump == 0:
-                    jump = 1  # a blank that stays would never end
-                if jump > 0:
-                    stream.skip = jump
-                elif token != self._blank:
-                    again.append(row)
+                token = self._choose(logp[index, t], stream.phrases)
+                stream.tokens.append(Token(token, stream.frames + t, float(logp[index, t, token].exp())))
+                stream.phrases.heard(token)
+                said.append((row, token))
+                if self._durations:
+                    at[row] += jumps[index][t]
+                if at[row] == t and symbols[row] >= MAX_SYMBOLS:
+                    at[row] += 1
             self._say(streams, said)
-            rows = again
+            rows = [row for row, _ in said if at[row] < frames[row]]
+        for row, stream in enumerate(streams):
+            stream.frames += frames[row]
+            stream.skip = max(at[row] - frames[row], 0)
 
-    def _jumps(self, scores: torch.Tensor, rows: list[int]) -> list[int]:
-        """By how many frames each row goes on: TDT says it, RNNT goes on at a blank alone (0 here)."""
+    def _next_token(self, best: list[int], jumps: list[int], at: int, frames: int) -> int:
+        """The frame of the next token, or where the stream goes on after these frames."""
+        while at < frames and best[at] == self._blank:
+            at += max(jumps[at], 1) if self._durations else 1
+        return at
+
+    def _jumps(self, scores: torch.Tensor) -> list[list[int]]:
+        """By how many frames each frame's choice goes on (TDT)."""
         if not self._durations:
-            return [0] * len(rows)
-        best = scores[:, self._blank + 1 :].argmax(1).tolist()
-        return [self._durations[index] for index in best]
+            return [[] for _ in range(scores.size(0))]
+        indices: list[list[int]] = scores[:, :, self._blank + 1 :].argmax(2).tolist()
+        return [[self._durations[index] for index in row] for row in indices]
 
     def _choose(self, logp: torch.Tensor, phrases: Phrases) -> int:
-        best = int(logp.argmax())
-        if best == self._blank or not phrases:
-            return best
+        if not phrases:
+            return int(logp.argmax())
         moved = logp[: self._blank].clone()
         for token, bonus in phrases.preferred().items():
             moved[token] += bonus

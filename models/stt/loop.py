@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,8 +24,12 @@ from models.stt.protocol import MAX_REQUEST_SECONDS, SAMPLE_RATE_HZ, Control, re
 _log = structlog.get_logger(__name__)
 
 AT_CAPACITY = "at capacity"
-_MAX_INBOX = 200
-"""Requests of one sequence that wait behind a flush."""
+_MAX_WAITING_SAMPLES = 600 * SAMPLE_RATE_HZ
+"""Audio of one sequence that waits for the engine."""
+_MAX_INBOX = 2_000
+"""Requests of one sequence that wait for the engine, whatever they hold."""
+_HELD_SAMPLES = 60 * SAMPLE_RATE_HZ
+"""The engine is given no more of one stream at a time."""
 _SWEEP_SECONDS = 0.5
 
 
@@ -76,10 +80,19 @@ class _Session:
 class RecogniserLoop:
     """Serves at most `max_streams` sequences. `submit` may be called from any thread."""
 
-    def __init__(self, engine: Any, *, max_streams: int, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        engine: Any,
+        *,
+        max_streams: int,
+        idle_seconds: float,
+        draining: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._engine = engine
         self._max_streams = max_streams
         self._idle_seconds = idle_seconds
+        self._draining = draining
+        """Whether the server is about to stop: streams that are owed nothing are then ended."""
         self._sessions: dict[int, _Session] = {}
         self._requests: queue.Queue[Request | None] = queue.Queue(64 * max_streams + 1_024)
         self._swept = 0.0
@@ -143,9 +156,11 @@ class RecogniserLoop:
         if session is None:
             return
         session.last_heard = time.monotonic()
-        if len(session.inbox) >= _MAX_INBOX:
-            self._close(request.sequence, "unavailable", "The stream is further ahead than can be held.")
-            request.reply.error("unavailable", "The stream is further ahead than can be held.")
+        waiting = sum(waits.pcm.size for waits in session.inbox) if session.inbox else 0
+        if len(session.inbox) >= _MAX_INBOX or waiting > _MAX_WAITING_SAMPLES:
+            message = "The stream is further ahead of the recogniser than can be held."
+            self._close(request.sequence, "invalid", message)
+            request.reply.error("invalid", message)
             return
         session.inbox.append(request)
         self._feed(request.sequence, session)
@@ -167,7 +182,7 @@ class RecogniserLoop:
 
     def _feed(self, sequence: int, session: _Session) -> None:
         """Gives the engine what it may have: nothing behind a flush that is not answered yet."""
-        while session.inbox and session.flush is None:
+        while session.inbox and session.flush is None and session.stream.held < _HELD_SAMPLES:
             request = session.inbox.popleft()
             if request.pcm.size:
                 session.stream.hear(request.pcm)
@@ -226,6 +241,7 @@ class RecogniserLoop:
             if session.unheard and text and self._changed(session):
                 session.unheard[-1].result(text)
             self._release(session)
+            self._feed(sequence, session)
 
     def _changed(self, session: _Session) -> bool:
         heard = len(session.stream.decoding.tokens)
@@ -241,12 +257,16 @@ class RecogniserLoop:
 
     def _sweep(self, now: float) -> None:
         """Frees the places of streams whose client has gone, or has said nothing for too long."""
+        draining = self._draining()
         for sequence, session in list(self._sessions.items()):
             if session.opened.cancelled() or any(reply.cancelled() for reply in session.replies()):
                 _log.info("a client has gone", sequences=len(self._sessions) - 1)
                 self._close(sequence, "unavailable", "The stream was cancelled.")
             elif now - session.last_heard > self._idle_seconds and not session.flush:
                 self._close(sequence, "unavailable", f"Nothing was said for {self._idle_seconds:g} s.")
+
+            elif draining and not session.flush and not session.inbox:
+                self._close(sequence, "unavailable", "The recogniser stops.")
 
     def _close(self, sequence: int, kind: str, message: str) -> None:
         session = self._sessions.pop(sequence, None)

@@ -112,6 +112,7 @@ class TritonPythonModel:
                 engine,
                 max_streams=int(parameters["MAX_STREAMS"]),
                 idle_seconds=float(parameters["IDLE_SECONDS"]),
+                draining=Path(parameters["DRAIN_FILE"]).exists,
             )
             self._loop.start()
             warm_up(self._loop)

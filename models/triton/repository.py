@@ -11,6 +11,9 @@ from models.opened import OpenedModel
 from models.triton.environments import Environments
 
 MODEL = "stt"
+DRAIN_FILE = "draining"
+"""In the repository's folder, once the server is about to stop: Triton itself waits for open streams, and
+tells its models nothing before."""
 _SOURCE = Path(__file__).resolve().parents[2]
 
 _CANDIDATES = 4_096
@@ -59,6 +62,7 @@ def write_repository(
         "MAX_STREAMS": str(limits.max_streams),
         "IDLE_SECONDS": str(limits.idle_seconds),
         "THREADS": str(limits.threads),
+        "DRAIN_FILE": str(folder / DRAIN_FILE),
         "TRUNKLINE": json.dumps(facts_of(opened, environments)),
     }
     config = version.parent / "config.pbtxt"

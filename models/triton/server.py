@@ -20,7 +20,7 @@ from appliance.clients import kserve
 from appliance.errors import Unavailable
 from models.offline import OFFLINE
 from models.triton.environments import Environments
-from models.triton.repository import MODEL
+from models.triton.repository import DRAIN_FILE, MODEL
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +52,7 @@ class TritonServer:
     ) -> None:
         host, _, port = grpc_address.rpartition(":")
         self._address = grpc_address
+        self._drain_file = folder / DRAIN_FILE
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._command = [
             str(environments.server),
@@ -150,6 +151,7 @@ class TritonServer:
         if process is None:
             return
         if process.poll() is None:
+            self._drain_file.touch()
             process.send_signal(signal.SIGTERM)
             try:
                 process.wait(STOP_SECONDS)
