@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, exists, func, or_, select, text, tuple_
+from sqlalchemy import ColumnElement, Row, exists, func, or_, select, tuple_
 
 from appliance.access.domain import Actor, Right
 from appliance.agents.tables import Agent, AgentVersion
@@ -39,7 +39,7 @@ from appliance.recordings.tables import Recording
 from appliance.scheduling.tables import Booking, Order
 
 _NOT_OF_A_NUMBER = re.compile(r"[^0-9+*#]+")
-_WORDS_AT_ONCE = 400
+_MATCHES_AT_ONCE = 400
 _ROUNDS = 10
 _DETAIL_ROWS = 20_000
 
@@ -60,16 +60,28 @@ async def search(
     actor.must(Right.CALLS_READ)
     checked_limit(limit)
     after = decode_cursor(cursor) if cursor else None
+    versions = await _versions_of(uow, wanted.agent_id)
     if wanted.text.strip():
         actor.must(Right.TRANSCRIPTS_READ)
-        return await _with_words(uow, wanted, after, limit)
-    rows = (await uow.session.execute(_page(wanted, after, limit))).all()
+        return await _by_index(uow, "calls_with_words", wanted.text, wanted, versions, after, limit)
+    if part := _number_part(wanted):
+        return await _by_index(uow, "calls_with_number", part, wanted, versions, after, limit)
+    rows = (await uow.session.execute(_page(wanted, versions, after, limit))).all()
     return one_page(rows, limit, lambda row: (row.Call.created_at, row.Call.id), _line)
 
 
-def _page(wanted: CallFilter, after: tuple[datetime, UUID] | None, limit: int) -> Any:
+async def _versions_of(uow: UnitOfWork, agent_id: UUID | None) -> list[UUID] | None:
+    """Asked first, so that the planner knows how many calls they have; None: no agent was asked for."""
+    if agent_id is None:
+        return None
+    return list(await uow.session.scalars(select(AgentVersion.id).where(AgentVersion.agent_id == agent_id)))
+
+
+def _page(
+    wanted: CallFilter, versions: list[UUID] | None, after: tuple[datetime, UUID] | None, limit: int
+) -> Any:
     call = tables.Call
-    statement = _lines().where(*_conditions(wanted))
+    statement = _lines().where(*_conditions(wanted, versions))
     if after is not None:
         statement = statement.where(tuple_(call.created_at, call.id) < tuple_(*after))
     return statement.order_by(call.created_at.desc(), call.id.desc()).limit(limit + 1)
@@ -94,20 +106,22 @@ def _lines() -> Any:
     )
 
 
-def _conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:
+def _number_part(wanted: CallFilter) -> str:
+    """What of a number was asked for: its digits, or the name of a softphone as it was written."""
+    return _NOT_OF_A_NUMBER.sub("", wanted.number) or wanted.number.strip()
+
+
+def _conditions(wanted: CallFilter, versions: list[UUID] | None) -> list[ColumnElement[bool]]:
     call = tables.Call
     found: list[ColumnElement[bool]] = []
-    digits = _NOT_OF_A_NUMBER.sub("", wanted.number)
-    if digits:
+    if part := _number_part(wanted):
         found.append(
-            or_(call.caller.contains(digits, autoescape=True), call.called.contains(digits, autoescape=True))
+            or_(call.caller.contains(part, autoescape=True), call.called.contains(part, autoescape=True))
         )
-    elif wanted.number.strip():
-        found.append(call.caller.contains(wanted.number.strip(), autoescape=True))
     if wanted.outcome:
         found.append(call.outcome.in_(wanted.outcome))
-    if wanted.agent_id is not None:
-        found.append(AgentVersion.agent_id == wanted.agent_id)
+    if versions is not None:
+        found.append(call.agent_version_id.in_(versions))
     if wanted.direction is not None:
         found.append(call.direction == wanted.direction)
     if wanted.without_tests:
@@ -123,40 +137,35 @@ def _conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-async def _with_words(
-    uow: UnitOfWork, wanted: CallFilter, after: tuple[datetime, UUID] | None, limit: int
+async def _by_index(
+    uow: UnitOfWork,
+    function: Literal["calls_with_words", "calls_with_number"],
+    sought: str,
+    wanted: CallFilter,
+    versions: list[UUID] | None,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
 ) -> Listed[CallLine]:
-    """Asks the word index for the newest calls, and what else is asked of those; a few times at most."""
+    """Asks an index for the newest calls, and what else is asked of those; a few times at most."""
     found: list[Row[Any]] = []
+    most = limit + 1
     for _ in range(_ROUNDS):
-        matches = (
-            await uow.session.execute(
-                text(
-                    "SELECT call_id, call_created_at "
-                    "FROM calls_with_words(:words, :since, :until, :at, :id, :most)"
-                ),
-                {
-                    "words": wanted.text,
-                    "since": wanted.since,
-                    "until": wanted.until,
-                    "at": after[0] if after else None,
-                    "id": after[1] if after else None,
-                    "most": max(_WORDS_AT_ONCE, limit + 1),
-                },
-            )
-        ).all()
+        at, row_id = after or (None, None)
+        matching = getattr(func, function)(sought, wanted.since, wanted.until, at, row_id, most)
+        columns = matching.table_valued("call_id", "call_created_at")
+        matches = (await uow.session.execute(select(columns.c.call_id, columns.c.call_created_at))).all()
         call = tables.Call
         rows = await uow.session.execute(
             _lines()
-            .where(call.id.in_([match.call_id for match in matches]), *_conditions(wanted))
+            .where(call.id.in_([match.call_id for match in matches]), *_conditions(wanted, versions))
             .order_by(call.created_at.desc(), call.id.desc())
         )
         found += rows.all()
         if len(found) > limit:
             return one_page(found, limit, lambda row: (row.Call.created_at, row.Call.id), _line)
-        if len(matches) < _WORDS_AT_ONCE:
+        if len(matches) < most:
             return Listed(items=[_line(row) for row in found])
-        after = (matches[-1].call_created_at, matches[-1].call_id)
+        after, most = (matches[-1].call_created_at, matches[-1].call_id), _MATCHES_AT_ONCE
     assert after is not None
     return Listed(items=[_line(row) for row in found], next_cursor=encode_cursor(*after))
 

@@ -29,6 +29,7 @@ class CallSummary(OfOrganization, Base):
 
     __table_args__ = (
         same_organization("call_id", "calls"),
+        Index("ix_call_summaries_latency", "organization_id", "latency_p95_ms"),
         Index("ix_call_summaries_words", "organization_id", "words", postgresql_using="gin"),
         Index(
             "ix_call_summaries_newest",

@@ -55,6 +55,18 @@ class Call(OfOrganization, Base):
         CheckConstraint("attempt >= 1", name="attempt"),
         Index("ix_calls_in_progress", "organization_id", postgresql_where=text("ended_at IS NULL")),
         Index("ix_calls_created_at", "organization_id", "created_at"),
+        Index("ix_calls_outcome", "organization_id", "outcome", "created_at", "id"),
+        Index("ix_calls_agent_version", "organization_id", "agent_version_id", "created_at"),
+        *(
+            Index(
+                f"ix_calls_{column}_parts",
+                "organization_id",
+                column,
+                postgresql_using="gin",
+                postgresql_ops={column: "gin_trgm_ops"},
+            )
+            for column in ("caller", "called")
+        ),
     )
 
 
