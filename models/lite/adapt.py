@@ -1,168 +1,194 @@
-"""Makes `models/lite/acoustics`: `python -m models.lite.adapt WIDE_BAND_FOLDER` (a few minutes).
+"""Makes `models/lite/acoustics`: `python -m models.lite.adapt FOLDER` (some minutes; needs flite).
 
-1. `telephone_band.npy`: a ridge regression from the mel energies that the telephone lets through to all of
-   them, from wide-band speech (16 kHz mono WAVs: people of other languages, as in Debian's
-   asterisk-core-sounds-{fr,it,ru}-g722 decoded, and espeak-ng) and the same speech through the telephone.
-2. `means`: the means of the packaged acoustic model, moved (maximum a posteriori) towards espeak-ng's voices
-   saying sentences of the vocabulary through the telephone, each frame assigned to its phone by alignment.
+FOLDER has wide-band recordings of people, `*.g722`: the sounds of Debian's packages
+asterisk-core-sounds-{fr,it,ru}-g722, unpacked, a folder each. No English recording is used, and none of the
+person that `models/lite/evaluate.py` measures.
+
+1. `telephone.npz`: the usual spectral shape of speech, and a ridge regression from the mel energies that the
+   telephone lets through to all of them; from people, flite's and espeak-ng's voices and the same speech
+   through the telephone.
+2. `means`: the means of the packaged acoustic model, moved (maximum a posteriori) towards flite's voices
+   (which are made of recorded speech), also with the vocal tract made longer and shorter, and towards
+   espeak-ng's, saying sentences and words of the vocabulary. Frames are aligned in the wide band, where the
+   packaged model is at home, and learned as the telephone makes them.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import struct
-import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import av
 import numpy as np
-import pocketsphinx
 import soxr
 from numpy.typing import NDArray
 
 from models.lite import features
-from models.lite.pronouncing import ACOUSTIC_MODEL, ADAPTED, dictionary
-from models.lite.telephone import recording, spoken, through_telephone
+from models.lite.acoustic_model import AcousticModel, Floats, write_gaussians
+from models.lite.features import Telephone
+from models.lite.pronouncing import ADAPTED, pronunciations
+from models.lite.short_phrases import best_path
+from models.lite.telephone import Samples, spoken, spoken_by_flite, through_telephone
 from models.lite.vocabulary import Vocabulary, load_vocabulary
 
-Floats = NDArray[np.float64]
-
-_VOICES = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us+f3", "en-us+f2", "en-gb+m3", "en-us+m3")
+_RATE_HZ = features.SAMPLE_RATE_HZ
+_FLITE = ("slt", "rms", "awb", "kal16")
+_ESPEAK = ("en-us", "en-gb", "en-gb-x-rp", "en-gb-scotland", "en-us+f3", "en-us+f2", "en-gb+m3", "en-us+m3")
+_STRETCHES = (0.88, 1.0, 1.12)
 _SPEEDS = (130, 150, 165, 180)
-_SENTENCES = 420
+_SENTENCES_EACH, _PAIRS_EACH = 25, 35
+_ESPEAK_LINES = 240
+_PEOPLE_EACH = 40
+_LONGEST_SECONDS = 6
 _RIDGE = 10.0
 _PRIOR_FRAMES = 20.0
-_CODEBOOKS = 42
+_ROUNDS = 2
 
 
-def regression(sounds: list[tuple[Floats, int]]) -> Floats:
-    """The regression's weights from wide-band sounds (samples and rate)."""
-    inputs: list[Floats] = []
-    outputs: list[Floats] = []
-    for samples, rate_hz in sounds:
-        wide = soxr.resample(samples, rate_hz, features.SAMPLE_RATE_HZ)[: 6 * features.SAMPLE_RATE_HZ]
-        pause = np.zeros(3_200)
-        pcm = (np.clip(np.concatenate([pause, wide, pause]), -1, 1) * 32767).astype("<i2").tobytes()
-        full = features.log_mel(pcm)
-        narrow = features.log_mel(through_telephone(wide, features.SAMPLE_RATE_HZ, pause_seconds=0.2))
-        count = min(len(full), len(narrow))
-        low = features.normalized(narrow[:count])[:, features.telephone_filters()]
-        inputs.append(features.with_context(low))
-        outputs.append(features.normalized(full[:count]))
-    given, wanted = np.vstack(inputs), np.vstack(outputs)
-    weights: Floats = np.linalg.solve(
-        given.T @ given + _RIDGE * np.eye(given.shape[1]), given.T @ wanted
-    ).astype(np.float64)
-    return weights
+@dataclass(frozen=True)
+class Said:
+    """Mel energies of the same speech in both bands; `text` where it is known."""
+
+    text: str
+    wide: Floats
+    narrow: Floats
 
 
-def read_gaussians(path: Path) -> Floats:
-    """A `means` or `variances` file of Sphinx (s3): `[codebooks, streams, densities, dimensions]`."""
-    raw = path.read_bytes()
-    start = raw.index(b"endhdr\n") + 7
-    codebooks, streams, densities = struct.unpack_from("<3i", raw, start + 4)
-    lengths = struct.unpack_from(f"<{streams}i", raw, start + 16)
-    values = np.frombuffer(raw, "<f4", codebooks * streams * densities * lengths[0], start + 20 + 4 * streams)
-    return values.reshape(codebooks, streams, densities, lengths[0]).astype(np.float64)
+def said(text: str, samples: Samples, rate_hz: int) -> Said:
+    """Both analyses, of the same length."""
+    wide = soxr.resample(samples, rate_hz, _RATE_HZ)[: _LONGEST_SECONDS * _RATE_HZ]
+    pause = np.zeros(_RATE_HZ // 5)
+    pcm = (np.clip(np.concatenate([pause, wide, pause]), -1, 1) * 32767).astype("<i2").tobytes()
+    full = features.log_mel(pcm)
+    narrow = features.log_mel(through_telephone(wide, _RATE_HZ, pause_seconds=0.2))
+    count = min(len(full), len(narrow))
+    return Said(text, full[:count], narrow[:count])
 
 
-def write_gaussians(path: Path, values: Floats) -> None:
-    """The counterpart of `read_gaussians`, without a checksum."""
-    codebooks, streams, densities, dimensions = values.shape
-    head = struct.pack("<I3i", 0x11223344, codebooks, streams, densities)
-    lengths = struct.pack(f"<{streams}i", *[dimensions] * streams) + struct.pack("<i", values.size)
-    path.write_bytes(b"s3\nversion 1.0\nendhdr\n" + head + lengths + values.astype("<f4").tobytes())
+def people(folder: Path, chance: random.Random) -> Iterator[Said]:
+    """Recorded sentences of 2 to 5 seconds, as many of each person (each folder of sounds)."""
+    by_person: dict[Path, list[Path]] = {}
+    for path in sorted(folder.rglob("*.g722")):
+        if 16_000 <= path.stat().st_size <= 40_000 and "silence" not in path.parts:
+            by_person.setdefault(path.relative_to(folder).parents[-2], []).append(path)
+    for paths in by_person.values():
+        for path in chance.sample(paths, min(_PEOPLE_EACH, len(paths))):
+            with av.open(str(path), format="g722") as sound:
+                samples = np.concatenate([frame.to_ndarray().ravel() for frame in sound.decode(audio=0)])
+            yield said("", samples.astype(np.float64) / 32768, _RATE_HZ)
 
 
-def phones() -> list[str]:
-    """The model's phones in the order of its codebooks, from the binary `mdef`."""
-    raw = (ACOUSTIC_MODEL / "mdef").read_bytes()
-    return [name.decode() for name in raw[raw.index(b"+NSN+\0") :].split(b"\0", _CODEBOOKS)[:_CODEBOOKS]]
+def voices(vocabulary: Vocabulary, chance: random.Random) -> Iterator[Said]:
+    """Sentences of the vocabulary, and pairs of short phrases, in flite's and espeak-ng's voices."""
+
+    def line(pairs: bool) -> str:
+        if pairs:
+            return " ".join(phrase.text for phrase in chance.sample(vocabulary.short, 2))
+        return chance.choice(vocabulary.sentences)
+
+    for voice in _FLITE:
+        for stretch in _STRETCHES:
+            for pairs in [False] * _SENTENCES_EACH + [True] * _PAIRS_EACH:
+                text = line(pairs)
+                samples, rate_hz = spoken_by_flite(text, voice)
+                yield said(text, samples, round(rate_hz * stretch))
+    for number in range(_ESPEAK_LINES):
+        text = line(pairs=number % 2 == 1)
+        yield said(text, *spoken(text, chance.choice(_ESPEAK), chance.choice(_SPEEDS)))
 
 
-def with_differences(cepstra: NDArray[np.float32]) -> Floats:
-    """`[frames, 3, 13]`: cepstra, first and second differences (`1s_c_d_dd`)."""
-    padded = np.pad(cepstra.astype(np.float64), ((3, 3), (0, 0)), mode="edge")
-    count = len(cepstra)
-
-    def at(shift: int) -> Floats:
-        return padded[3 + shift : 3 + shift + count]
-
-    return np.stack([at(0), at(2) - at(-2), (at(3) - at(-1)) - (at(1) - at(-3))], axis=1)
-
-
-def aligner(vocabulary: Vocabulary) -> pocketsphinx.Decoder:
-    """A decoder of the packaged model that knows the vocabulary's words."""
-    with tempfile.TemporaryDirectory() as folder:
-        words = Path(folder) / "words.dict"
-        words.write_text(dictionary(vocabulary, vocabulary.words), encoding="utf-8")
-        return pocketsphinx.Decoder(
-            hmm=str(ACOUSTIC_MODEL),
-            featparams=str(ADAPTED / "feat.params"),
-            dict=str(words),
-            lm=None,
-            loglevel="FATAL",
-        )
+def known_telephone(speech: list[Said]) -> Telephone:
+    """The usual shapes and the regression's weights."""
+    narrow_shape = np.mean([features.spectral_shape(each.narrow) for each in speech], axis=0)
+    wide_shape = np.mean([features.spectral_shape(each.wide) for each in speech], axis=0)
+    given = np.vstack(
+        [
+            features.with_context(
+                features.normalized(each.narrow, narrow_shape)[:, features.telephone_filters()]
+            )
+            for each in speech
+        ]
+    )
+    wanted = np.vstack([features.normalized(each.wide, wide_shape) for each in speech])
+    weights = np.linalg.solve(given.T @ given + _RIDGE * np.eye(given.shape[1]), given.T @ wanted)
+    return Telephone(narrow_shape, wide_shape, weights.astype(np.float64))
 
 
-def aligned(decoder: pocketsphinx.Decoder, cepstra: NDArray[np.float32], text: str) -> NDArray[np.int64]:
-    """The phone of each frame, -1 where unknown."""
-    for prepare in (lambda: decoder.set_align_text(text), decoder.set_alignment):
-        prepare()
-        decoder.start_utt()
-        decoder.process_cep(cepstra.tobytes(), False, True)
-        decoder.end_utt()
-    order = {name: index for index, name in enumerate(phones())}
-    labels = np.full(len(cepstra), -1)
-    alignment: Any = decoder.get_alignment()
-    for word in alignment:
-        for phone in word:
-            labels[phone.start : phone.start + phone.duration] = order[phone.name]
-    return labels
+def aligned(model: AcousticModel, vocabulary: Vocabulary, text: str, frames: Floats) -> NDArray[np.int64]:
+    """The state of each frame of a text, -1 for silence. KeyError for a word that nobody can pronounce."""
+    words: list[list[str]] = []
+    for word in text.split():
+        ways = pronunciations(vocabulary, word)
+        if not ways:
+            raise KeyError(word)
+        words.append(ways[0].split())
+    silence = model.silence[1]
+    chain = [silence]
+    spoken_here = [False]
+    for states in model.states_of(words):
+        chain += [*states, silence]
+        spoken_here += [*[True] * len(states), False]
+    unique = np.unique(chain)
+    scores = model.log_likelihood(frames, unique)[:, np.searchsorted(unique, chain)]
+    path = best_path(scores, ~np.array(spoken_here))
+    return np.where(np.array(spoken_here)[path], np.array(chain)[path], -1)
 
 
-def adapted_means(means: Floats, variances: Floats, frames: Floats, labels: NDArray[np.int64]) -> Floats:
+def adapted_means(model: AcousticModel, frames: Floats, states: NDArray[np.int64]) -> Floats:
     """Means moved towards the frames of their phone; a mean without frames stays."""
-    moved = means.copy()
-    for phone in set(labels.tolist()) - {-1}:
-        mine = frames[labels == phone]
-        for stream in range(means.shape[1]):
-            mean, variance = means[phone, stream], np.maximum(variances[phone, stream], 1e-4)
-            distance = ((mine[:, stream, None, :] - mean) ** 2 / variance).sum(axis=2)
-            likelihood = -0.5 * (distance + np.log(variance).sum(axis=1))
-            share = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
-            share /= share.sum(axis=1, keepdims=True)
-            seen = share.sum(axis=0)[:, None]
-            moved[phone, stream] = (share.T @ mine[:, stream] + _PRIOR_FRAMES * mean) / (seen + _PRIOR_FRAMES)
-    return moved
+    given = model.means.copy()
+    codebooks = model.codebooks(states)
+    current = AcousticModel(given.copy())
+    for _ in range(_ROUNDS):
+        moved = current.means.copy()
+        for codebook in np.unique(codebooks):
+            mine = codebooks == codebook
+            for stream in range(given.shape[1]):
+                seen = frames[mine, stream]
+                likelihood = current.distances(seen, int(codebook), stream)
+                likelihood += current.weights(stream, states[mine]).T
+                share = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
+                share /= share.sum(axis=1, keepdims=True)
+                prior = _PRIOR_FRAMES * given[codebook, stream]
+                moved[codebook, stream] = (share.T @ seen + prior) / (
+                    share.sum(axis=0)[:, None] + _PRIOR_FRAMES
+                )
+        current.means = moved
+    return current.means
 
 
 def main() -> None:
     """Writes both files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("wide_band", type=Path, help="folder of 16 kHz mono WAV files of people")
+    parser.add_argument("people", type=Path, help="folder of wide-band recordings (*.g722)")
     chosen = parser.parse_args()
     chance = random.Random(9)  # noqa: S311  # repeatable, not secret
     vocabulary = load_vocabulary("en")
-    lines = [chance.choice(vocabulary.sentences) for _ in range(_SENTENCES)]
-    sounds = [recording(path) for path in sorted(chosen.wide_band.rglob("*.wav"))]
-    sounds += [spoken(line, chance.choice(_VOICES)) for line in lines[:60]]
-    np.save(features.REGRESSION_FILE, regression(sounds).astype(np.float32))
-    decoder = aligner(vocabulary)
+    lines = list(voices(vocabulary, chance))
+    known = known_telephone([*people(chosen.people, chance), *lines])
+    model = AcousticModel()
     frames: list[Floats] = []
-    labels: list[NDArray[np.int64]] = []
+    states: list[NDArray[np.int64]] = []
     for line in lines:
-        said = spoken(line, chance.choice(_VOICES), chance.choice(_SPEEDS))
-        cepstra = features.cepstra(through_telephone(*said))
+        wide = features.to_cepstra(features.normalized(line.wide, known.wide_shape))
         try:
-            labels.append(aligned(decoder, cepstra, line))
-        except RuntimeError:
-            continue  # a sentence that cannot be aligned teaches nothing
-        frames.append(with_differences(cepstra))
-    means, variances = read_gaussians(ACOUSTIC_MODEL / "means"), read_gaussians(ACOUSTIC_MODEL / "variances")
-    moved = adapted_means(means, variances, np.concatenate(frames), np.concatenate(labels))
-    write_gaussians(ADAPTED / "means", moved)
+            found = aligned(model, vocabulary, line.text, features.with_differences(wide))
+        except KeyError:
+            continue
+        heard = features.with_differences(features.analysed(line.narrow, known).cepstra)
+        frames.append(heard[found >= 0])
+        states.append(found[found >= 0])
+    means = adapted_means(model, np.concatenate(frames), np.concatenate(states))
+    np.savez(
+        features.TELEPHONE_FILE,
+        narrow_shape=known.narrow_shape.astype(np.float32),
+        wide_shape=known.wide_shape.astype(np.float32),
+        weights=known.weights.astype(np.float32),
+    )
+    write_gaussians(ADAPTED / "means", means)
 
 
 if __name__ == "__main__":

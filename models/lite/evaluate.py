@@ -37,20 +37,54 @@ _NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty"
 )
+_TENS = "thirty forty fifty sixty seventy eighty ninety"
 _DAYS = "sunday monday tuesday wednesday thursday friday saturday"
 _MONTHS = "january february march april may june july august september october november december"
+_ORDINALS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+)
 RECORDED: dict[str, str] = {
     **{f"digits/{number}": word for number, word in enumerate(_NUMBERS.split())},
+    **{f"digits/{number}0": word for number, word in enumerate(_TENS.split(), start=3)},
     **{f"digits/day-{number}": word for number, word in enumerate(_DAYS.split())},
     **{f"digits/mon-{number}": word for number, word in enumerate(_MONTHS.split())},
+    **{f"digits/h-{number}": word for number, word in enumerate(_ORDINALS.split(), start=1)},
+    "digits/h-30": "thirtieth",
+    "digits/oh": "oh",
+    "digits/a-m": "a m",
+    "digits/p-m": "p m",
+    "digits/hundred": "hundred",
+    "digits/thousand": "thousand",
+    "digits/million": "million",
+    "digits/dollars": "dollars",
     "digits/today": "today",
     "digits/tomorrow": "tomorrow",
+    "digits/yesterday": "yesterday",
     "digits/oclock": "o'clock",
     "hello": "hello",
+    "goodbye": "goodbye",
     "vm-goodbye": "goodbye",
-    "transfer": "transfer",
-    "sorry": "sorry",
+    "vm-no": "no",
+    "auth-thankyou": "thank you",
+    "privacy-thankyou": "thank you",
+    "im-sorry": "i'm sorry",
+    "sorry": "we're sorry",
+    "pbx-transfer": "transfer",
+    "one-moment-please": "one moment please",
+    "hours": "hours",
+    "minutes": "minutes",
+    "vm-minutes": "minutes",
+    "queue-minutes": "minutes",
+    "second": "second",
+    "seconds": "seconds",
+    "queue-seconds": "seconds",
+    "vm-first": "first",
+    "vm-last": "last",
 }
+"""Files of the sound package and what is said in them, as far as the vocabulary goes."""
+DEVELOPMENT = frozenset(sorted(RECORDED)[::2])
+"""Settings were chosen by these; the other half is held out. None of them was learned from."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +100,7 @@ class Sample:
 class Score:
     errors: int
     words: int
+    samples: int
     wrong: tuple[tuple[str, str, str], ...]
     """Source, what was said, what was heard."""
 
@@ -103,16 +138,17 @@ def word_errors(said: str, heard: str) -> int:
 
 def score(samples: Iterable[Sample], recogniser: Recogniser) -> Score:
     """Counts the errors of one recogniser over all samples."""
-    errors = words = 0
+    errors = words = count = 0
     wrong: list[tuple[str, str, str]] = []
     for sample in samples:
+        count += 1
         recogniser.push(sample.pcm)
         heard = str(recogniser.flush()["text"])
         found = word_errors(sample.text, heard)
         errors, words = errors + found, words + len(sample.text.split())
         if found:
             wrong.append((sample.source, sample.text, heard))
-    return Score(errors, words, tuple(wrong))
+    return Score(errors, words, count, tuple(wrong))
 
 
 def main() -> None:
@@ -121,13 +157,18 @@ def main() -> None:
     parser.add_argument("--sounds", type=Path, help="en_US_f_Allison of asterisk-core-sounds-en-wav")
     parser.add_argument("--errors", action="store_true", help="print each error")
     chosen = parser.parse_args()
-    sets = {"espeak-ng": spoken_lines()}
+    sets: dict[str, Iterable[Sample]] = {"espeak-ng": spoken_lines()}
     if chosen.sounds:
-        sets["recorded"] = recorded_words(chosen.sounds)
+        words = list(recorded_words(chosen.sounds))
+        sets["recorded, development"] = [word for word in words if word.source in DEVELOPMENT]
+        sets["recorded, held out"] = [word for word in words if word.source not in DEVELOPMENT]
     recogniser = Recogniser("en")
     for name, samples in sets.items():
         result = score(samples, recogniser)
-        print(f"{name}: {100 * result.rate:.1f} % of {result.words} words wrong")
+        print(
+            f"{name}: {100 * result.rate:.1f} % of {result.words} words wrong, "
+            f"{len(result.wrong)} of {result.samples} recordings"
+        )
         if chosen.errors:
             for source, said, heard in result.wrong:
                 print(f"  {source}: {said!r} heard as {heard!r}")

@@ -12,9 +12,9 @@ The mel filters and the cosine transform are those of pocketsphinx (`-lowerf 130
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,11 @@ CONTEXT_FRAMES = 3
 _LOUD_BELOW_PEAK = 9.0
 """Natural logarithm of power: frames up to 39 dB below the loudest count as speech."""
 _LOUD_WEIGHT = 0.85
+_USUAL_FRAMES = 200
 _WIDE_BAND_GAP = 7.0
 """Natural logarithm of power: wide-band speech has less than that much more below 3.5 kHz than beyond."""
 
-REGRESSION_FILE = Path(__file__).parent / "acoustics" / "telephone_band.npy"
+TELEPHONE_FILE = Path(__file__).parent / "acoustics" / "telephone.npz"
 
 
 def _mel(hertz: float) -> float:
@@ -106,11 +107,35 @@ def log_mel(pcm: bytes) -> Floats:
     return np.log((np.abs(spectrum) ** 2) @ _filters().T + _FLOOR)
 
 
-def normalized(energies: Floats) -> Floats:
-    """Energies relative to the mean of the loud frames, and a little to that of the quiet ones."""
-    level = energies[:, telephone_filters()].max(axis=1)
-    loud = level > np.percentile(level, 95) - _LOUD_BELOW_PEAK
+def loud_frames(energies: Floats) -> NDArray[np.bool_]:
+    """Which frames are loud enough to count as speech."""
+    level = levels(energies)
+    return level > np.percentile(level, 95) - _LOUD_BELOW_PEAK
+
+
+def levels(energies: Floats) -> Floats:
+    """The level of each frame in the telephone's band, a natural logarithm of power."""
+    level: Floats = energies[:, telephone_filters()].max(axis=1)
+    return level
+
+
+def spectral_shape(energies: Floats) -> Floats:
+    """The mean of the loud frames relative to its own level."""
+    mean = energies[loud_frames(energies)].mean(axis=0)
+    return mean - mean[telephone_filters()].mean()
+
+
+def normalized(energies: Floats, usual_shape: Floats) -> Floats:
+    """Energies relative to the mean of the loud frames, and a little to that of the quiet ones.
+
+    A single word has too few sounds for a mean of its own (its vowel would be taken for the line's colour):
+    `usual_shape`, that of many people's speech, counts as so many frames more.
+    """
+    loud = loud_frames(energies)
     mean = energies[loud].mean(axis=0)
+    level = mean[telephone_filters()].mean()
+    count = int(loud.sum())
+    mean = level + (count * (mean - level) + _USUAL_FRAMES * usual_shape) / (count + _USUAL_FRAMES)
     if not loud.all():
         mean = _LOUD_WEIGHT * mean + (1 - _LOUD_WEIGHT) * energies[~loud].mean(axis=0)
     return energies - mean
@@ -124,9 +149,23 @@ def with_context(energies: Floats) -> Floats:
     return np.hstack([*parts, np.ones((count, 1))])
 
 
+@dataclass(frozen=True)
+class Telephone:
+    """What is known of speech on the telephone (`models/lite/adapt.py` makes it)."""
+
+    narrow_shape: Floats
+    wide_shape: Floats
+    """The usual spectral shapes, `[25]`, of telephone and of wide-band speech."""
+    weights: Floats
+    """The regression from the telephone's mel energies, with context, to all of them."""
+
+
 @cache
-def _regression() -> Any:
-    return np.load(REGRESSION_FILE).astype(np.float64)
+def telephone() -> Telephone:
+    with np.load(TELEPHONE_FILE) as made:
+        return Telephone(
+            *(made[name].astype(np.float64) for name in ("narrow_shape", "wide_shape", "weights"))
+        )
 
 
 def is_wide_band(energies: Floats) -> bool:
@@ -136,10 +175,46 @@ def is_wide_band(energies: Floats) -> bool:
     return bool(loudest - np.percentile(energies[:, beyond].max(axis=1), 97) < _WIDE_BAND_GAP)
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """What is decoded: `cepstra` `[frames, 13]`, normalised, and `level` of each frame."""
+
+    cepstra: NDArray[np.float32]
+    level: Floats
+
+
+def analysed(energies: Floats, known: Telephone | None = None) -> Analysis:
+    """The analysis of mel energies, as those of the telephone or of a wide-band call, whichever they are."""
+    known = known or telephone()
+    if is_wide_band(energies):
+        filled = normalized(energies, known.wide_shape)
+    else:
+        low = normalized(energies, known.narrow_shape)[:, telephone_filters()]
+        filled = with_context(low) @ known.weights
+    return Analysis(to_cepstra(filled), levels(energies))
+
+
+def analysis(pcm: bytes) -> Analysis:
+    """The analysis of 16-bit 16 kHz mono audio; at least one frame."""
+    return analysed(log_mel(pcm))
+
+
+def to_cepstra(normal: Floats) -> NDArray[np.float32]:
+    """Cepstra of normalised energies."""
+    return (normal @ _to_cepstra()).astype(np.float32)
+
+
 def cepstra(pcm: bytes) -> NDArray[np.float32]:
     """Normalised cepstra, `[frames, 13]`, for a decoder that does no normalisation of its own."""
-    energies = log_mel(pcm)
-    levelled = normalized(energies)
-    if not is_wide_band(energies):
-        levelled = with_context(levelled[:, telephone_filters()]) @ _regression()
-    return (levelled @ _to_cepstra()).astype(np.float32)
+    return analysis(pcm).cepstra
+
+
+def with_differences(cepstra: NDArray[np.float32]) -> Floats:
+    """`[frames, 3, 13]`: cepstra, first and second differences (`1s_c_d_dd`)."""
+    padded = np.pad(cepstra.astype(np.float64), ((3, 3), (0, 0)), mode="edge")
+    count = len(cepstra)
+
+    def at(shift: int) -> Floats:
+        return padded[3 + shift : 3 + shift + count]
+
+    return np.stack([at(0), at(2) - at(-2), (at(3) - at(-1)) - (at(1) - at(-3))], axis=1)

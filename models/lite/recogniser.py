@@ -11,7 +11,8 @@ from typing import Any
 
 import pocketsphinx
 
-from models.lite.features import CONTEXT_FRAMES, cepstra
+from models.lite.features import CONTEXT_FRAMES, FRAME_MS, analysis, cepstra
+from models.lite.hearing import Heard, Judge
 from models.lite.pronouncing import ACOUSTIC_MODEL, ADAPTED, dictionary, pronunciations
 from models.lite.vocabulary import Vocabulary, known_words, load_vocabulary
 
@@ -26,8 +27,6 @@ _START_FRAMES = 3
 _MAX_PIECE_FRAMES = 20_000 // _FRAME_MS
 _MAX_WORDS = 200
 _INTERIM_EVERY_FRAMES = 10
-_SINGLE_WORD_MS = 1_200
-_SENTENCES, _SINGLE = "_default", "single"
 
 
 class Recogniser:
@@ -40,8 +39,8 @@ class Recogniser:
     def __init__(self, language: str, phrases: Sequence[str] = ()) -> None:
         self._vocabulary: Vocabulary = load_vocabulary(language)
         promised = _promised(self._vocabulary, phrases)
-        self._promised = frozenset(promised)
         self._decoder, self._live = _decoders(self._vocabulary, promised)
+        self._judge = Judge(self._vocabulary, promised)
         self._live_frames = 0
         self._voice_detector: Any = pocketsphinx.Vad(pocketsphinx.Vad.LOOSE, SAMPLE_RATE_HZ, _FRAME_MS / 1000)
         self._rest = b""
@@ -120,44 +119,46 @@ class Recogniser:
         if not self._piece:
             return
         self._live.end_utt()
-        heard = self._decoded(cepstra(b"".join(self._piece)).tobytes())
+        heard = self._decoded(b"".join(self._piece))
         self._words = (self._words + heard)[:_MAX_WORDS]
         self._piece = []
         self._speech_run = 0
 
-    def _decoded(self, features: bytes) -> list[dict[str, Any]]:
-        """The words in a piece. A short one that is no sentence is tried again as a single word: an n-gram
-        model makes `can` of a lone `ten`."""
-        _decode(self._decoder, features, _SENTENCES)
-        heard = self._heard()
-        spoken_ms = heard[-1]["end_ms"] - heard[0]["start_ms"] if heard else 0
-        text = " ".join(word["word"] for word in heard)
-        if 0 < spoken_ms <= _SINGLE_WORD_MS and not self._is_sentence(text):
-            _decode(self._decoder, features, _SINGLE)
-            heard = self._heard() or heard
-        return heard
+    def _decoded(self, pcm: bytes) -> list[dict[str, Any]]:
+        """The words in a piece: the sentence that was decoded, or short phrases that fit better."""
+        heard = analysis(pcm)
+        self._decoder.start_utt()
+        self._decoder.process_cep(heard.cepstra.tobytes(), False, True)
+        self._decoder.end_utt()
+        hypothesis = self._decoder.hyp()
+        text = " ".join(_spoken_words(str(hypothesis.hypstr))) if hypothesis else ""
+        words = self._judge.words(heard, text)
+        return [self._said(each) for each in words] if words is not None else self._sentence()
 
-    def _is_sentence(self, text: str) -> bool:
-        return text in self._promised or self._vocabulary.is_sentence(text)
+    def _said(self, word: Heard) -> dict[str, Any]:
+        return {
+            "word": word.word,
+            "start_ms": self._piece_starts_ms + word.first_frame * FRAME_MS,
+            "end_ms": self._piece_starts_ms + word.end_frame * FRAME_MS,
+            "confidence": word.confidence,
+        }
 
-    def _heard(self) -> list[dict[str, Any]]:
-        """The words of the decoded piece, with times in the stream."""
+    def _sentence(self) -> list[dict[str, Any]]:
+        """The words that the decoder heard, with times in the stream."""
         words: list[dict[str, Any]] = []
         if self._decoder.hyp() is None:
             return words
         logmath = self._decoder.get_logmath()
         for segment in self._decoder.seg():
             spoken = _spoken_words(str(segment.word))
-            if not spoken:
-                continue
-            words.append(
-                {
-                    "word": spoken[0],
-                    "start_ms": self._piece_starts_ms + segment.start_frame * 10,
-                    "end_ms": self._piece_starts_ms + (segment.end_frame + 1) * 10,
-                    "confidence": round(min(1.0, logmath.exp(segment.prob)), 3),
-                }
-            )
+            if spoken:
+                heard = Heard(
+                    spoken[0],
+                    segment.start_frame,
+                    segment.end_frame + 1,
+                    round(min(1.0, logmath.exp(segment.prob)), 3),
+                )
+                words.append(self._said(heard))
         return words
 
     def _interim(self) -> dict[str, Any] | None:
@@ -179,13 +180,6 @@ class Recogniser:
             "language": self._vocabulary.language,
             "audio_ms": self.audio_ms,
         }
-
-
-def _decode(decoder: pocketsphinx.Decoder, features: bytes, search: str) -> None:
-    decoder.activate_search(search)
-    decoder.start_utt()
-    decoder.process_cep(features, False, True)
-    decoder.end_utt()
 
 
 def _spoken_words(text: str) -> list[str]:
@@ -221,6 +215,5 @@ def _decoders(
             "wip": 0.1,
         }
         careful = pocketsphinx.Decoder(**shared, fwdflatlw=9.0, bestpathlw=11.0)
-        careful.add_jsgf_string(_SINGLE, vocabulary.single_words_grammar)
         quick = pocketsphinx.Decoder(**shared, fwdflat=False, bestpath=False, pl_window=0)
         return careful, quick

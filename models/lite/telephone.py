@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,16 @@ def spoken(text: str, voice: str, words_per_minute: int = 150) -> tuple[Samples,
     return np.frombuffer(done.stdout[44:], "<i2").astype(np.float64) / 32768, _ESPEAK_HZ
 
 
+def spoken_by_flite(text: str, voice: str) -> tuple[Samples, int]:
+    """The speech of one of flite's voices and its sample rate. Raises subprocess errors."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as sound:
+        command = ["flite", "-voice", voice, "-t", text, "-o", sound.name]
+        subprocess.run(command, capture_output=True, check=True, timeout=30)
+        return recording(Path(sound.name))
+
+
 def recording(path: Path) -> tuple[Samples, int]:
     """A mono 16-bit WAV file and its sample rate."""
-    import wave
-
     with wave.open(str(path)) as sound:
         samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
         return samples.astype(np.float64) / 32768, sound.getframerate()

@@ -94,6 +94,14 @@ class Pattern:
 
 
 @dataclass(frozen=True)
+class Short:
+    """A phrase that is often said alone; the weight says how often, beside the others."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """The words, pronunciations and sentences of one language."""
 
@@ -101,8 +109,8 @@ class Vocabulary:
     patterns: tuple[tuple[int, Pattern], ...]
     lists: dict[str, list[Pattern]]
     pronunciations: dict[str, list[str]]
-    single: tuple[str, ...]
-    """Words that are often said alone."""
+    short: tuple[Short, ...]
+    """What is often said alone."""
 
     @cached_property
     def sentences(self) -> list[str]:
@@ -122,14 +130,11 @@ class Vocabulary:
         """Whether a text is one of the sentences that the patterns allow."""
         return any(form.fullmatch(f"{text} ") for form in self._forms)
 
-    @property
-    def single_words_grammar(self) -> str:
-        """A JSGF grammar of one word."""
-        return f"#JSGF V1.0; grammar single; public <word> = {' | '.join(self.single)};"
-
     @cached_property
     def words(self) -> frozenset[str]:
-        return frozenset(self.single) | {word for sentence in self.sentences for word in sentence.split()}
+        return frozenset(word for phrase in self.short for word in phrase.text.split()) | {
+            word for sentence in self.sentences for word in sentence.split()
+        }
 
     def arpa(self, phrases: Sequence[str] = ()) -> str:
         """A trigram model (ARPA text) of the sentences and of the phrases to listen for."""
@@ -165,7 +170,11 @@ def load_vocabulary(language: str) -> Vocabulary:
         tuple(patterns),
         lists,
         dict(tree.get("pronunciations", {})),
-        tuple(tree["single"].split()),
+        tuple(
+            Short(text.strip(), float(weight))
+            for weight, texts in tree["short"].items()
+            for text in texts.split(",")
+        ),
     )
 
 
