@@ -168,7 +168,9 @@ SECTIONS: tuple[Section, ...] = (
     ),
 )
 FIELDS: tuple[EditorField, ...] = tuple(each for section in SECTIONS for each in section.fields)
-_LABELS = {each.path: each.label for each in FIELDS} | {"tools": "Tools"}
+FUNCTION = "function."
+"""Before the name of one of the organization's own functions, in the names of the form's fields."""
+_LABELS = {each.path: each.label for each in FIELDS} | {"tools": "Tools", "functions": "Own functions"}
 
 
 def with_defaults(snapshot: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,7 +193,8 @@ def values_of(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     """What each field of the editor shows."""
     whole = with_defaults(snapshot)
     values: dict[str, Any] = {}
-    tools = whole.get("tools")
+    tools, functions = whole.get("tools"), whole.get("functions")
+    values["functions"] = list(functions) if isinstance(functions, list | tuple) else []
     for each in FIELDS:
         if each.kind == "tool":
             values[each.path] = isinstance(tools, list | tuple) and each.label in tools
@@ -207,6 +210,9 @@ def snapshot_of(typed: Mapping[str, str], stored: Mapping[str, Any]) -> dict[str
     """The snapshot that was typed, over what is stored: what the editor does not know stays."""
     snapshot = with_defaults(stored)
     snapshot["tools"] = [action for action in TOOL_ACTIONS if f"tool.{action}" in typed]
+    snapshot["functions"] = sorted(
+        name.removeprefix(FUNCTION)[:300] for name in typed if name.startswith(FUNCTION)
+    )
     for each in FIELDS:
         text = typed.get(each.path, "").replace("\r\n", "\n").replace("\x00", "").strip()
         if each.kind == "tool":

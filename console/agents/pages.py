@@ -16,7 +16,10 @@ from appliance.access.domain import Actor, Right
 from appliance.agents import editing
 from appliance.agents.editing_domain import AgentName, ShownAgent, ShownDraft, differences
 from appliance.database.revision import CHANGED, revision_of
+from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, InvalidInput
+from appliance.tools import functions
+from appliance.tools.functions_domain import ShownFunction
 from console.agents import test_call
 from console.agents.form import SECTIONS, ShownDifference, sentences_of, shown, snapshot_of, values_of
 from console.web.dependencies import AnyRequest
@@ -71,7 +74,14 @@ async def edit(page: Page, work: Work, actor: Actor, agent_id: UUID) -> Response
     async with work.tenant() as uow:
         agent = await editing.get_agent(uow, actor, agent_id)
         draft = await editing.get_draft(uow, actor, agent_id)
-    return _editor(page, agent, draft, values_of(draft.snapshot))
+        own = await _own_functions(uow, actor)
+    return _editor(page, agent, draft, values_of(draft.snapshot), own)
+
+
+async def _own_functions(uow: UnitOfWork, actor: Actor) -> list[ShownFunction]:
+    if not actor.may(Right.FUNCTIONS_READ):
+        return []
+    return (await functions.list_functions(uow, actor, limit=200)).items
 
 
 def _editor(
@@ -79,6 +89,7 @@ def _editor(
     agent: ShownAgent,
     draft: ShownDraft,
     values: dict[str, Any],
+    own: list[ShownFunction],
     *,
     status_code: int = 200,
     theirs: list[ShownDifference] | None = None,
@@ -90,11 +101,22 @@ def _editor(
         draft=draft,
         sections=SECTIONS,
         values=values,
+        functions=_choices(own, values["functions"]),
         errors=sentences_of(draft.flaws),
         theirs=theirs,
         agent_revision=revision_of(agent),
         tab="draft",
     )
+
+
+def _choices(own: list[ShownFunction], chosen: list[Any]) -> list[tuple[str, str, bool]]:
+    """Name, what it does, whether it is chosen; one that is gone stays in sight until it is taken out."""
+    known = [(each.name, each.description, each.name in chosen) for each in own]
+    names = {name for name, _, _ in known}
+    gone = [
+        (str(name), "There is no such function (any more).", True) for name in chosen if name not in names
+    ]
+    return known + gone
 
 
 @post("/agents/{agent_id:uuid}/draft", right=Right.AGENTS_WRITE)
@@ -112,7 +134,8 @@ async def save(page: Page, work: Work, actor: Actor, agent_id: UUID, data: Form)
             if error.code != CHANGED:
                 raise
             theirs = shown(differences(stored.snapshot, snapshot))
-            return _editor(page, agent, stored, values_of(snapshot), status_code=409, theirs=theirs)
+            own = await _own_functions(uow, actor)
+            return _editor(page, agent, stored, values_of(snapshot), own, status_code=409, theirs=theirs)
     if draft.flaws:
         count = len(sentences_of(draft.flaws))
         what = "one field" if count == 1 else f"{count} fields"

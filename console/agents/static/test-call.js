@@ -103,7 +103,7 @@ class TestCall {
     try {
       const seen = await ask(`${base}/${this.grant.call_id}`);
       show(seen.turns);
-      if (seen.ended && this.over) this.stopTimers();
+      if (this.over && seen.outcome === "failed") say("The agent could not go on: an engine did not answer. Calls shows how far it came.");
     } catch {
       // The next look may succeed; the call itself does not need it.
     } finally {

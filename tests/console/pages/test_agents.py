@@ -128,6 +128,24 @@ async def test_two_who_edit_are_told_and_nothing_is_lost(sign_in: SignIn) -> Non
     assert "Mine." in (await second.client.get(address)).text
 
 
+async def test_own_functions_are_given_to_an_agent(sign_in: SignIn) -> None:
+    admin = await sign_in(Role.ADMIN)
+    name = f"look_up_{uuid4().hex[:8]}"
+    function = {"name": name, "description": "Finds.", "url": "https://crm.example.com/", "parameters": ""}
+    function |= {"parameters": '{"type": "object"}', "auth": "none", "method": "POST", "enabled": "on"}
+    made = await admin.post_form("/functions", function)
+    assert made.status_code == 303, made.text
+    address = await created(admin)
+    fields = fields_of((await admin.client.get(address)).text) | {f"function.{name}": "on"}
+    assert (await admin.post_form(f"{address}/draft", fields)).status_code == 303
+    html = (await admin.client.get(address)).text
+    box = re.search(rf'<input id="function.{name}"[^>]*>', html)
+    assert box is not None
+    assert "checked" in box.group(0)
+    assert (await admin.post_form(f"{made.headers['location']}/delete")).status_code == 303
+    assert "There is no such function" in (await admin.client.get(address)).text
+
+
 async def test_names_are_checked_and_agents_archived_and_brought_back(sign_in: SignIn) -> None:
     admin = await sign_in(Role.ADMIN)
     name = f"Ärzte {uuid4().hex[:8]}"
