@@ -71,6 +71,7 @@ def up(directory: Directory = BOX_DIRECTORY, port_base: PortBase = None, json_ou
             _line(f"  {part}: {phase}" + (f" after {took_ms:.0f} ms" if phase == "ready" else ""))
 
     took = box.start(on_event=tell)
+    took |= box.start("keycloak", "console", on_event=tell)  # after what calls need
     if json_output:
         _print({"directory": str(box.directory), "ready_ms": {name: round(ms) for name, ms in took.items()}})
     else:
