@@ -50,7 +50,10 @@ def main() -> int:
     except TrunklineError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    sys.stderr.flush()
+    # All has been ended in order but perhaps a pass of the engine, which cannot be stopped from outside
+    # and which Python would wait for.
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from appliance.errors import AtCapacity, InvalidInput, TrunklineError, Unavailable
+from appliance.errors import AtCapacity, TrunklineError, Unavailable
 from models.tts.clause import Encoded, Engine, Samples
 from models.tts.metrics import Metrics
 
@@ -141,11 +141,13 @@ class Scheduler:
             loop.call_soon_threadsafe(job.out.put_nowait, None)
 
     def _stream(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
-        chunks = self.engine.stream(job.encoded)
         try:
-            for chunk in chunks:
+            for chunk in self.engine.stream(job.encoded):
                 if job.gone.is_set():
                     break
+                if job.due == BACKGROUND and self.waiting:
+                    # A caller waits: what nobody waits for is given up, and made when it is asked for.
+                    raise Unavailable("Something more urgent came.")
                 loop.call_soon_threadsafe(job.out.put_nowait, chunk)
             loop.call_soon_threadsafe(job.out.put_nowait, None)
         except Exception as error:
@@ -153,7 +155,7 @@ class Scheduler:
 
 
 def _told(error: Exception) -> TrunklineError:
-    if isinstance(error, InvalidInput):
+    if isinstance(error, TrunklineError):
         return error
     _log.error("engine failed", error=type(error).__name__)
     return Unavailable("The voice failed at this clause.", remedy="See the voice server's log.")

@@ -16,6 +16,9 @@ from appliance.errors import AtCapacity, Unavailable
 from models.tts.text.prepare import prepare
 from tests.engines.tts.voice_server import REPOSITORY, VoiceServer
 
+pytestmark = pytest.mark.timeout(900)
+"""Servers are started inside of tests here; a busy machine needs minutes for each."""
+
 _MADE = "trunkline_voice_batch_size_sum"
 
 

@@ -17,6 +17,9 @@ from provisioning.lite.ports import Ports
 from provisioning.lite.settings_file import write_settings
 from tests.engines.tts.voice_server import VoiceServer
 
+pytestmark = pytest.mark.timeout(900)
+"""Servers are started inside of tests here; a busy machine needs minutes for each."""
+
 
 class SelfTest:
     """The command of one site; `settings` may be changed by a test."""

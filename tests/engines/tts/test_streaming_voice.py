@@ -11,6 +11,9 @@ from models.manifest import Manifest, add, load_catalog, save_manifest
 from tests.engines.tts.voice_server import VoiceServer
 from tests.models import voice
 
+pytestmark = pytest.mark.timeout(900)
+"""Servers are started inside of tests here; a busy machine needs minutes for each."""
+
 
 @pytest.fixture(scope="module")
 def streaming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VoiceServer]:

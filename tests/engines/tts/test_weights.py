@@ -13,6 +13,9 @@ from models.manifest import load_manifest
 from tests.engines.tts.voice_server import VoiceServer, add_voice
 from tests.models import voice
 
+pytestmark = pytest.mark.timeout(900)
+"""Servers are started inside of tests here; a busy machine needs minutes for each."""
+
 
 @pytest.fixture
 def added(tiny_voice: Path, tmp_path: Path) -> VoiceServer:

@@ -153,6 +153,23 @@ async def test_a_streaming_engine_stops_at_its_next_chunk():
     assert engine.chunks < 10
 
 
+async def test_what_nobody_waits_for_is_given_up_for_a_caller():
+    engine = Gated(0)
+    async with scheduler(engine) as one:
+        phrase = asyncio.create_task(say(one, "phrase", due=BACKGROUND, first=False))
+        engine.gate.release()
+        await until(lambda: engine.chunks == 1)
+        caller = one.speak(Encoded("caller", MANNER))
+        first = asyncio.create_task(anext(caller))
+        await until(lambda: one.waiting == 1)
+        for _ in range(2):
+            engine.gate.release()
+        assert (await first).size
+        await caller.aclose()
+        with pytest.raises(Unavailable):
+            await phrase
+
+
 async def test_an_engine_that_fails_tells_its_batch_and_serves_the_next():
     engine = Gated(1)
     async with scheduler(engine) as one:
