@@ -55,7 +55,7 @@ def run(
     report = box.directory.parent / "demo" / "report.json"
     more: dict[str, Any] = {}
     if told:
-        more["engines"] = engines.what_they_did(told, tokens_before, engines.tokens(box), results)
+        more["engines"] = engines.what_they_did(box, told, tokens_before, engines.tokens(box), results)
         _tell_engines(display, more["engines"])
     document = write_report(report, results, versions, more)
     address = _open_console(box, display) if console else None

@@ -1,8 +1,9 @@
 """The real engines as parts of the box (docs/architecture.md, contract 7): Triton, the voice, vLLM.
 
-They take the place of the lite speech server; the scripted dialogue engine stays as the fallback of the
-language client. A site adds its own models by `appliance models add`; for a role without one the project's
-tiny model is added in the same way, so that the box runs anywhere.
+The scripted dialogue engine stays as the fallback of the language client. A site adds its own models by
+`appliance models add`; for a role without one the project's tiny model is added in the same way, so that the
+box runs anywhere. The tiny voice has random weights and speaks noise: as long as no other voice was added,
+callers hear the lite speech server's, and the voice part runs beside it (docs/adr/0112).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
+
 from appliance.errors import Unavailable
 from appliance.settings import SETTINGS_VARIABLE
 from provisioning.lite import probes
@@ -28,6 +31,7 @@ Engines = Literal["lite", "real"]
 ENGINES_VARIABLE = "TRUNKLINE_ENGINES"
 """Names the folder of the environments to the parts."""
 LITE_PART = "speech"
+TINY_VOICE = "demo-voice"
 CHAT_ALIAS = "receptionist"
 """The name by which the box asks for its language model, whichever it is."""
 _ADD_SECONDS = 120
@@ -58,7 +62,7 @@ def _build_voice(place: Path) -> list[str]:
 TINY_MODELS = (
     TinyModel("stt", "demo-recogniser", _in_repository("recogniser", "recogniser.nemo")),
     TinyModel("llm", "demo-chat", _in_repository("chat", "model")),
-    TinyModel("tts", "demo-voice", lambda: cache_directory() / "models" / "demo-voice", _build_voice),
+    TinyModel("tts", TINY_VOICE, lambda: cache_directory() / "models" / "demo-voice", _build_voice),
 )
 
 
@@ -74,12 +78,38 @@ def manifest_file(directory: Path) -> Path:
     return directory / "models" / "manifest.yaml"
 
 
+def has_trained_voice(directory: Path) -> bool:
+    """Has the site added a voice that one can listen to?"""
+    try:
+        added = yaml.safe_load(manifest_file(directory).read_text(encoding="utf-8")) or {}
+    except OSError:
+        return False
+    catalog = yaml.safe_load((REPOSITORY / "models" / "catalog.yaml").read_text(encoding="utf-8"))
+    voices = {entry["name"] for entry in catalog["profiles"] if entry["role"] == "tts"} - {TINY_VOICE}
+    return any(model["profile"] in voices for model in added.get("models") or ())
+
+
+def settings_file_of(site: Site, part: str) -> Path:
+    """The settings of a speech server with an address of its own, beside the one that callers are given."""
+    return site.settings_file.with_name(f"settings-{part}.yaml")
+
+
+def write_own_settings(site: Site, part: str) -> None:
+    """The box's settings, with the part's own port as both addresses of speech."""
+    tree = yaml.safe_load(site.settings_file.read_text(encoding="utf-8"))
+    address = f"127.0.0.1:{site.ports[part]}"
+    tree["speech"] = {**tree["speech"], "stt_address": address, "tts_address": address}
+    path = settings_file_of(site, part)
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
+
+
 def settings_of(directory: Path, ports: Ports) -> dict[str, Any]:
     """What the real engines change in the settings."""
     return {
         "speech": {
             "stt_address": f"127.0.0.1:{ports['triton']}",
-            "tts_address": f"127.0.0.1:{ports['voice']}",
+            "tts_address": f"127.0.0.1:{ports['voice' if has_trained_voice(directory) else LITE_PART]}",
         },
         "language": {
             "base_url": f"http://127.0.0.1:{ports['language']}/v1",
@@ -156,6 +186,19 @@ def _language_probe(site: Site) -> Callable[[], None]:
     return probes.http(f"http://127.0.0.1:{site.ports['language']}/health")
 
 
+def _prepare_voice(site: Site) -> None:
+    add_model(site, "tts")
+    write_own_settings(site, "voice")
+
+
+def lite_speech_environment(site: Site) -> Mapping[str, str]:
+    """Beside Triton the lite speech server listens at its own port; without it, where the settings say."""
+    if site.engines == "lite":
+        return {}
+    write_own_settings(site, LITE_PART)
+    return {SETTINGS_VARIABLE: str(settings_file_of(site, LITE_PART))}
+
+
 ENGINE_PARTS = (
     Part(
         name="triton",
@@ -172,10 +215,13 @@ ENGINE_PARTS = (
         name="voice",
         listens=("voice", "voice_health"),
         of_call_path=False,
-        prepare=lambda site: add_model(site, "tts"),
+        prepare=_prepare_voice,
         command=lambda _site: [str(interpreter("speech")), "-m", "models.tts"],
-        environment=_environment,
-        probe=lambda site: probes.kserve(site.settings.speech.tts_address, site.settings.speech.tts_model),
+        environment=lambda site: {
+            **_environment(site),
+            SETTINGS_VARIABLE: str(settings_file_of(site, "voice")),
+        },
+        probe=lambda site: probes.kserve(f"127.0.0.1:{site.ports['voice']}", site.settings.speech.tts_model),
         ready_seconds=_READY_SECONDS,
     ),
     Part(
@@ -194,8 +240,8 @@ NAMES = tuple(part.name for part in ENGINE_PARTS)
 
 
 def chosen(names: tuple[str, ...], engines: Engines) -> tuple[str, ...]:
-    """The parts, with the engines that the box has in place of the lite speech server."""
+    """The parts, with the real engines where the box has them."""
     if engines == "lite" or LITE_PART not in names:
         return names
     at = names.index(LITE_PART)
-    return (*names[:at], *NAMES, *names[at + 1 :])
+    return (*names[:at], *NAMES, *names[at:])

@@ -9,7 +9,7 @@ from provisioning.lite import asterisk, probes, sentences
 from provisioning.lite.asterisk import Asterisk
 from provisioning.lite.cache import cache_directory
 from provisioning.lite.console import CONSOLE
-from provisioning.lite.engines import ENGINE_PARTS
+from provisioning.lite.engines import ENGINE_PARTS, lite_speech_environment
 from provisioning.lite.keycloak import KEYCLOAK
 from provisioning.lite.part import Part, Site
 from provisioning.lite.servers import SERVERS
@@ -73,8 +73,11 @@ PROGRAMS = (
         name="speech",
         listens=("speech",),
         command=_python("models.lite"),
+        environment=lite_speech_environment,
         probe=lambda site: probes.kserve(
-            site.settings.speech.stt_address, site.settings.speech.stt_model, site.settings.speech.tts_model
+            f"127.0.0.1:{site.ports['speech']}",
+            site.settings.speech.stt_model,
+            site.settings.speech.tts_model,
         ),
     ),
     Part(
