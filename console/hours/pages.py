@@ -23,7 +23,7 @@ from console.web.work import Work
 NAVIGATION = [NavigationEntry("Opening hours", "/hours", Right.NUMBERS_READ, order=50, group="Set-up")]
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-SPANS_A_DAY = 3
+SPANS_A_DAY = 2
 SPARE_HOLIDAYS = 3
 
 
@@ -33,7 +33,7 @@ def _values(hours: Hours) -> tuple[list[list[tuple[str, str]]], list[tuple[str, 
     for span in hours.spans:
         days[span.weekday].append((f"{span.opens:%H:%M}", f"{span.closes:%H:%M}"))
     for day in days:
-        day.extend([("", "")] * max(0, SPANS_A_DAY - len(day)))
+        day.extend([("", "")] * max(1, SPANS_A_DAY - len(day)))
     holidays = [(each.date.isoformat(), each.name) for each in hours.holidays]
     return days, holidays + [("", "")] * SPARE_HOLIDAYS
 

@@ -71,6 +71,7 @@ async def keep_call(
     keys = KeyRing.from_settings(box.settings.security)
     began = at or datetime.now(UTC) - timedelta(hours=3)
     ended = began + timedelta(milliseconds=LINE_MS * len(lines))
+    hostile = SCRIPT if any(SCRIPT in text for _, text in lines) else ""
     call_id = uuid7()
     mine: dict[str, Any] = {"organization_id": organization_id, "call_id": call_id}
     async with UnitOfWork(engine, organization_id) as uow:
@@ -149,12 +150,18 @@ async def keep_call(
                 **mine,
                 tool_call_id=f"call-{call_id}",
                 action="create_booking",
-                arguments={"date": "2026-11-24", "time": "10:30", "name": f"Zoë {SCRIPT}"},
+                arguments={
+                    "date": "2026-11-24",
+                    "time": "10:30",
+                    "name": f"Zoë Müller-Łukasz {hostile}".strip(),
+                },
                 result={"ok": True, "result": {"date": "2026-11-24", "time": "10:30"}, "say": "Booked."},
                 finished_at=began + timedelta(seconds=11),
             )
         )
-        uow.session.add(tables.CallNote(**mine, text=f"Please call back about the invoice. {SCRIPT}"))
+        uow.session.add(
+            tables.CallNote(**mine, text=f"Please call back about the invoice. {hostile}".strip())
+        )
         steps = (
             ("in", "INVITE"),
             ("out", "100"),
