@@ -1,0 +1,157 @@
+"""A member talks to a draft from a real browser, whose microphone is a file."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+from playwright.async_api import Browser, async_playwright, expect
+from sqlalchemy import select, update
+
+from appliance.access.domain import Role
+from appliance.audit.tables import AuditEntry
+from appliance.calls.tables import Call
+from appliance.database.unit_of_work import UnitOfWork
+from appliance.organizations.tables import Organization
+from provisioning.caller.voice import say
+from provisioning.lite.box import Box
+from tests.console.conftest import SignIn
+from tests.console.pages.conftest import CHROMIUM, CHROMIUM_FLAGS, Tab
+from tests.console.pages.test_agents import created, fields_of
+
+RATE_HZ = 48_000
+TALK_MS = 120_000
+PATIENCE = {
+    "speech.result_timeout_seconds": 30.0,
+    "speech.first_audio_timeout_seconds": 30.0,
+    "language.first_token_timeout_seconds": 30.0,
+}
+"""A browser, a worker and the engines share the processors of the tests: what is late here is no failure."""
+PARTS = ("livekit", "speech", "dialogue", "tool_api", "worker", "minio", "console")
+
+
+async def spoken(path: Path) -> Path:
+    """What the microphone hears, over and over: a pause as long as the greeting, then a wish."""
+    words = await say("I would like to book an appointment", RATE_HZ)
+    pause = np.zeros(RATE_HZ * 9, dtype=np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(np.concatenate([pause, np.asarray(words, dtype=np.int16)]).tobytes())
+    return path
+
+
+def start_patiently(box: Box) -> None:
+    """Everything that a test call needs, with a worker that waits longer for the engines."""
+    box.overrides.update(PATIENCE)
+    box.prepare()
+    box.start(*PARTS)
+    box.restart("worker")
+
+
+@pytest.fixture
+async def speaking_browser(tmp_path: Path) -> AsyncGenerator[Browser]:
+    microphone = await spoken(tmp_path / "microphone.wav")
+    flags = [*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield started
+        await started.close()
+
+
+@pytest.mark.timeout(600)
+async def test_a_draft_is_called_before_it_is_published(
+    sign_in: SignIn,
+    console_box: Box,
+    console_url: str,
+    speaking_browser: Browser,
+    work: Callable[..., UnitOfWork],
+) -> None:
+    await asyncio.to_thread(start_patiently, console_box)
+    member = await sign_in(Role.ADMIN, name=(name := f"Tess Tester {uuid4().hex[:8]}"))
+    # A draft of its own that nobody has published.
+    address = await created(member)
+    fields = fields_of((await member.client.get(address)).text)
+    fields |= {"greeting": "Good day, this is a draft.", "consent": "", "voice": "en-gb"}
+    assert (await member.post_form(f"{address}/draft", fields)).status_code == 303
+
+    context = await speaking_browser.new_context(permissions=["microphone"])
+    cookie = {"name": member.cookie_name, "value": member.secret, "url": console_url}
+    await context.add_cookies([cookie])  # pyright: ignore[reportArgumentType]
+    page = await context.new_page()
+    tab = Tab(page, context, console_url)
+    page.on("pageerror", lambda error: tab.problems.append(str(error)))
+    await tab.open(f"{address}/test")
+    await page.get_by_role("button", name="Start the test call").click()
+    await expect(page.locator("[data-state]")).to_have_text("In the call. Speak.", timeout=TALK_MS)
+    turns = page.locator("[data-turns]")
+    await expect(turns.locator(".caller").first).to_contain_text("appointment", timeout=TALK_MS)
+    await expect(turns.get_by_text("Answer after").first).to_be_visible(timeout=TALK_MS)
+    await page.get_by_role("button", name="End the call").click()
+    await expect(page.locator("[data-state]")).to_contain_text("The call is over", timeout=TALK_MS)
+    assert tab.problems == []
+
+    call = await ended_call(work, name)
+    assert (call.direction, call.status, call.ended_by) == ("test", "ended", "caller")
+    assert call.agent_version_id is None
+    assert call.test_agent_id == UUID(address.rsplit("/", 1)[1])
+    assert call.test_snapshot is not None
+    assert call.test_snapshot["greeting"] == "Good day, this is a draft."
+    # The worker's report comes after the end: then the call is read like any other.
+    await tab.open(f"/calls/{call.id}")
+    await expect(page.get_by_text("Test from the browser")).to_be_visible()
+    async with asyncio.timeout(90):
+        while await page.get_by_text("Good day, this is a draft.").count() == 0:
+            await page.wait_for_timeout(1000)
+            await page.reload()
+    async with work() as uow:
+        actions = await uow.session.scalars(select(AuditEntry.action).where(AuditEntry.actor_name == name))
+        assert "agents.test_call" in actions.all()
+    await context.close()
+
+
+async def ended_call(work: Callable[..., UnitOfWork], name: str) -> Call:
+    async with asyncio.timeout(60):
+        while True:
+            async with work() as uow:
+                call = await uow.session.scalar(select(Call).where(Call.caller_name == name))
+            if call is not None and call.ended_at is not None:
+                return call
+            await asyncio.sleep(0.3)
+
+
+async def test_a_test_call_is_counted_and_refused_at_the_limit(
+    sign_in: SignIn, console_box: Box, work: Callable[..., UnitOfWork]
+) -> None:
+    await asyncio.to_thread(console_box.start, "livekit", "tool_api")
+    builder = await sign_in(Role.BUILDER)
+    address = f"/agents/{console_box.seed.agent_id}/test-calls"
+    organization = update(Organization).where(Organization.id == console_box.seed.organization_id)
+    async with work() as uow:
+        await uow.session.execute(organization.values(max_calls=0))
+    try:
+        refused = await builder.client.post(address, headers=builder.script_headers())
+        assert refused.status_code == 429
+        assert "limit" in refused.json()["detail"]
+    finally:
+        async with work() as uow:
+            await uow.session.execute(organization.values(max_calls=10))
+    listener = await sign_in(Role.LISTENER)
+    assert (await listener.client.post(address, headers=listener.script_headers())).status_code == 403
+    assert (await builder.client.post(address)).status_code == 403, "without the session's token"
+
+
+async def test_a_draft_with_flaws_is_not_called(sign_in: SignIn) -> None:
+    admin = await sign_in(Role.ADMIN)
+    address = await created(admin)
+    fields = fields_of((await admin.client.get(address)).text) | {"greeting": ""}
+    await admin.post_form(f"{address}/draft", fields)
+    assert "cannot be tried yet" in (await admin.client.get(f"{address}/test")).text
+    refused = await admin.client.post(f"{address}/test-calls", headers=admin.script_headers())
+    assert refused.status_code == 409
