@@ -230,23 +230,36 @@ class Apply:
         for directory in self._site.directories:
             wanted = directory.for_keycloak()
             secret = directory.bind_password.reveal() if directory.bind_password else ""
-            wanted["config"][_SECRET_MARK] = [_fingerprint(secret)]
             known: Any = self._admin.get_components({"name": directory.name, "type": kind})
             current = known[0] if known else None
-            if current is None or current["config"].get(_SECRET_MARK) != wanted["config"][_SECRET_MARK]:
+            new_secret = current is None or not self._is_marked(directory.name, secret)
+            if new_secret:
                 wanted["config"]["bindCredential"] = [secret]
             label = f"directory {directory.name}"
             if current is None:
                 self._admin.create_component(wanted)
                 self._changes.append(label)
-                continue
-            component_id = current["id"]
-            self._update(
-                label,
-                wanted,
-                current,
-                lambda new, component_id=component_id: self._admin.update_component(component_id, new),
-            )
+            else:
+                component_id = current["id"]
+                self._update(
+                    label,
+                    wanted,
+                    current,
+                    lambda new, component_id=component_id: self._admin.update_component(component_id, new),
+                )
+            if new_secret:
+                self._mark_directory(directory.name, secret)
+
+    def _is_marked(self, directory: str, secret: str) -> bool:
+        """A directory keeps no setting that it does not know: its fingerprint stands at the realm."""
+        realm: Any = self._admin.get_realm(self._settings.identity.realm)
+        return realm.get("attributes", {}).get(f"{_SECRET_MARK}.{directory}") == _fingerprint(secret)
+
+    def _mark_directory(self, directory: str, secret: str) -> None:
+        name = self._settings.identity.realm
+        realm: Any = self._admin.get_realm(name)
+        marks = {**realm.get("attributes", {}), f"{_SECRET_MARK}.{directory}": _fingerprint(secret)}
+        self._admin.update_realm(name, {**realm, "attributes": marks})
 
     def _providers(self) -> None:
         known = {provider["alias"]: provider for provider in self._admin.get_idps()}
