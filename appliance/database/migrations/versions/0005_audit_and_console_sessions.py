@@ -53,7 +53,7 @@ def _make_audit_tables() -> None:
         sa.Column("hash", sa.Text(), nullable=False),
         sa.CheckConstraint("sequence >= 1", name="ck_audit_entries_sequence"),
         sa.PrimaryKeyConstraint("id", name="pk_audit_entries"),
-        sa.UniqueConstraint("chain", "sequence", name="uq_audit_entries_chain"),
+        sa.UniqueConstraint("chain", "sequence", name="uq_audit_entries_chain_sequence"),
     )
     for name, columns in (
         ("subject", ["chain", "subject", "sequence"]),
