@@ -94,6 +94,13 @@ def telephone_filters() -> list[int]:
     return [index for index, (_, _, high) in enumerate(_edges()) if high <= _TELEPHONE_HZ]
 
 
+def loudness(pcm: bytes) -> float:
+    """The root mean square of the loudest 20 ms of 16-bit audio."""
+    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
+    whole = samples[: samples.size // 320 * 320].reshape(-1, 320)
+    return float(np.sqrt((whole**2).mean(axis=1)).max(initial=0.0))
+
+
 def log_mel(pcm: bytes) -> Floats:
     """Logarithmic mel energies, `[frames, 25]`, of 16-bit 16 kHz mono audio; at least one frame."""
     samples = np.frombuffer(pcm, "<i2").astype(np.float64)

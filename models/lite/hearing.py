@@ -34,6 +34,8 @@ _EACH_WORD = 20.0
 _EACH_PART = 60.0
 """What a phrase more costs."""
 _NEVER = -1e30
+_LEAST_CONTRAST = 3.0
+"""Natural logarithm of power (13 dB): what goes on as loud as it began is noise or a tone."""
 _WORST_FIT = -5.2
 _GOOD_FIT = -1.5
 _OUTSIDE_PATTERNS = 0.4
@@ -61,6 +63,8 @@ class Judge:
         """The words; none for what is no speech; None where the sentence stands as it was decoded."""
         if len(heard.level) > _JUDGED_FRAMES or not sentence:
             return None if sentence else []
+        if heard.level.max() - np.percentile(heard.level, 10) < _LEAST_CONTRAST:
+            return []
         start, end = _loud_part(heard.level)
         best = max(
             (self._whole(heard, start, end, sentence), self._parts(heard, start, end)),

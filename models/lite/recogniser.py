@@ -11,7 +11,7 @@ from typing import Any
 
 import pocketsphinx
 
-from models.lite.features import CONTEXT_FRAMES, FRAME_MS, analysis, cepstra
+from models.lite.features import CONTEXT_FRAMES, FRAME_MS, analysis, cepstra, loudness
 from models.lite.hearing import Heard, Judge
 from models.lite.pronouncing import ACOUSTIC_MODEL, ADAPTED, dictionary, pronunciations
 from models.lite.vocabulary import Vocabulary, known_words, load_vocabulary
@@ -26,6 +26,9 @@ _TAIL_FRAMES = 10
 _START_FRAMES = 3
 _MAX_PIECE_FRAMES = 20_000 // _FRAME_MS
 _MAX_WORDS = 200
+_FAINTEST = 60.0
+"""Root mean square of 16-bit samples (-55 dB): the voice detector takes even digital silence for speech at
+times, and of all words one always fits best."""
 _INTERIM_EVERY_FRAMES = 10
 
 
@@ -126,6 +129,8 @@ class Recogniser:
 
     def _decoded(self, pcm: bytes) -> list[dict[str, Any]]:
         """The words in a piece: the sentence that was decoded, or short phrases that fit better."""
+        if loudness(pcm) < _FAINTEST:
+            return []
         heard = analysis(pcm)
         self._decoder.start_utt()
         self._decoder.process_cep(heard.cepstra.tobytes(), False, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -68,6 +69,8 @@ class _Process:
                 protocol.__name__,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                # Matrices of a second of speech are small: more threads would only take the calls' cores.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
             self._reader = asyncio.create_task(self._read(self._child), name="recogniser-results")
 

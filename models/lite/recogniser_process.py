@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from appliance.errors import TrunklineError
 from models.lite.recogniser import Recogniser
+from models.lite.vocabulary import load_vocabulary
 
 HEADER = struct.Struct("<BII")
 OPEN, AUDIO, FLUSH, CLOSE, RESULT, FAILED = range(1, 7)
@@ -29,6 +30,11 @@ class _Streams:
         self._open: dict[int, Recogniser] = {}
         self._plain: dict[int, str] = {}
         self._spare: dict[str, list[Recogniser]] = {}
+
+    def prepare(self, language: str) -> None:
+        """Has a recogniser ready for the first stream: what it needs takes a second to load."""
+        load_vocabulary(language).is_sentence("")
+        self._spare[language] = [Recogniser(language)]
 
     def handle(self, kind: int, stream: int, payload: bytes) -> None:
         try:
@@ -71,6 +77,7 @@ class _Streams:
 def main() -> None:
     """Serves frames until standard input ends."""
     streams = _Streams(sys.stdout.buffer)
+    streams.prepare("en")
     frames = sys.stdin.buffer
     while len(header := frames.read(HEADER.size)) == HEADER.size:
         kind, stream, length = HEADER.unpack(header)

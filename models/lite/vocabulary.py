@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +155,12 @@ def check_language(language: str) -> Path:
 
 
 def load_vocabulary(language: str) -> Vocabulary:
-    """The vocabulary of a language. InvalidInput when there is none."""
-    path = check_language(language)
+    """The vocabulary of a language, shared by all who ask. InvalidInput when there is none."""
+    return _loaded(check_language(language))
+
+
+@cache
+def _loaded(path: Path) -> Vocabulary:
     # BaseLoader: "yes", "no" and "on" are words here and not booleans.
     tree: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
     lists = {name: [Pattern(str(item)) for item in items] for name, items in tree["lists"].items()}
