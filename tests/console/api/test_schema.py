@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
@@ -13,20 +14,22 @@ from schemathesis import Case
 from tests.console.api.conftest import TIMEOUT_SECONDS
 from tests.console.api.operations import RULES
 
-EXAMPLES = 12
+EXAMPLES = 8
 """Of each endpoint, in each of the two modes: what fits the schema, and what does not."""
 ENDLESS = r"/events$"
 
 
+@pytest.mark.timeout(900)
 def test_nothing_breaks_it(console_url: str, probed_key: str) -> None:
     """Every operation of the document; all that broke is told at once."""
     document = schemathesis.openapi.from_url(f"{console_url}/api/v1/openapi.json")
     broken: dict[str, str] = {}
     tried: dict[str, set[int]] = {}
-    headers = {"Authorization": f"Bearer {probed_key}"}
+    authorization = {"Authorization": f"Bearer {probed_key}"}
 
     def probe(case: Case, name: str) -> None:
-        answer = case.call(base_url=console_url, headers=headers, timeout=TIMEOUT_SECONDS)
+        case.headers = {**(case.headers or {}), **authorization}  # what is tried out is not the key
+        answer = case.call(base_url=console_url, timeout=TIMEOUT_SECONDS)
         tried.setdefault(name, set()).add(answer.status_code)
         assert answer.status_code < 500, f"{answer.status_code} {answer.text[:300]}"
         assert answer.status_code != 401, "the key must hold, or nothing was tried"
@@ -46,7 +49,7 @@ def test_nothing_breaks_it(console_url: str, probed_key: str) -> None:
                 continue  # nothing of this endpoint can be given wrongly
             except Exception as error:
                 broken[f"{name} ({mode.value})"] = f"{type(error).__name__}: {error}"[:600]
-    assert broken == {}
+    assert not broken, "\n".join(f"{name}: {what}" for name, what in broken.items())
     assert set(tried) == set(RULES) - {"streamCallEvents"}
 
 
