@@ -11,174 +11,32 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import secrets
 import subprocess
 import time
-import wave
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jiwer
-import numpy as np
 import psutil
 
-from appliance.clients.language import Finished, LanguageModel, TextDelta
-from appliance.clients.speech import STT_SAMPLE_RATE_HZ, TTS_SAMPLE_RATE_HZ, SpeechToText, TextToSpeech
+from appliance.clients.language import LanguageModel
+from appliance.clients.speech import SpeechToText, TextToSpeech
 from appliance.errors import TrunklineError
 from appliance.settings import Settings, load_settings
+from benchmarks.engine_streams import (
+    Measured,
+    Work,
+    answering,
+    espeak_speech,
+    recognising,
+    recorded_speech,
+    speaking,
+)
 from benchmarks.results import machine, save, spread
 
 _LIMIT_SECONDS = 300.0
-_FRAME = STT_SAMPLE_RATE_HZ // 10
-_QUESTIONS = (
-    "What are your opening hours?",
-    "I would like to book an appointment on Monday.",
-    "Can I speak to a person, please?",
-    "What times do you have tomorrow?",
-)
-_SYSTEM = "You are the receptionist of a clinic. Answer in one or two short sentences."
-
-
-@dataclass
-class Measured:
-    """One stream's times in milliseconds from when its listener began to wait."""
-
-    first_ms: float
-    done_ms: float
-    work_seconds: float
-    audio_seconds: float = 0.0
-    gaps_ms: list[float] = field(default_factory=list[float])
-    tokens: int = 0
-    expected: str = ""
-    heard: str = ""
-
-
-Work = Callable[[int, float], Awaitable[Measured]]
-
-
-@dataclass(frozen=True)
-class Labelled:
-    pcm: bytes
-    text: str
-
-    @property
-    def seconds(self) -> float:
-        return len(self.pcm) / 2 / STT_SAMPLE_RATE_HZ
-
-
-def espeak_speech(count: int) -> list[Labelled]:
-    """Held-out sentences of the tiny recogniser in espeak-ng's voices, 16 kHz mono."""
-    import soxr
-
-    from tests.models.recogniser.phrases import sentences
-
-    voices = ("en-us", "en-gb", "en-us+f3", "en-gb+m3")
-    made: list[Labelled] = []
-    for number, text in enumerate(sentences(count, 7, held_out=True)):
-        wav = subprocess.run(
-            ["espeak-ng", "-v", voices[number % len(voices)], "-s", "150", "--stdin", "--stdout"],
-            input=text.encode(),
-            capture_output=True,
-            check=True,
-            timeout=20,
-        ).stdout[44:]
-        samples = np.frombuffer(wav[: len(wav) // 2 * 2], "<i2").astype(np.float32) / 32768
-        resampled = np.clip(soxr.resample(samples, 22_050, STT_SAMPLE_RATE_HZ), -1, 1)
-        made.append(Labelled((resampled * 32767).astype("<i2").tobytes(), text))
-    return made
-
-
-def recorded_speech(folder: Path) -> list[Labelled]:
-    found: list[Labelled] = []
-    for file in sorted(folder.glob("*.wav")):
-        with wave.open(str(file), "rb") as audio:
-            found.append(
-                Labelled(audio.readframes(audio.getnframes()), file.with_suffix(".txt").read_text().strip())
-            )
-    return found
-
-
-def recognising(client: SpeechToText, speech: Sequence[Labelled], *, paced: bool) -> Work:
-    """`paced` sends as a caller speaks, and the wait begins at the last sample; else all audio at once."""
-
-    async def work(number: int, waiting_since: float) -> Measured:
-        one = speech[number % len(speech)]
-        begun = time.monotonic()
-        async with client.stream(language="en") as stream:
-            for position, start in enumerate(range(0, len(one.pcm), 2 * _FRAME)):
-                await stream.push(one.pcm[start : start + 2 * _FRAME])
-                if paced:
-                    await asyncio.sleep(max(0.0, begun + (position + 1) * 0.1 - time.monotonic()))
-            if paced:
-                waiting_since = time.monotonic()
-            await stream.flush()
-            await stream.end()
-            heard, final_at = "", 0.0
-            async for result in stream:
-                if result.type == "final":
-                    heard, final_at = f"{heard} {result.text}".strip(), final_at or time.monotonic()
-        done = (final_at - waiting_since) * 1000
-        return Measured(done, done, final_at - begun, one.seconds, expected=one.text, heard=heard)
-
-    return work
-
-
-def speaking(client: TextToSpeech) -> Work:
-    """Sentences that nobody said before, so that nothing is found ready."""
-
-    async def work(number: int, waiting_since: float) -> Measured:
-        # Letters, not digits: each sentence has the same length whatever its name is.
-        name = "".join(chr(97 + byte % 26) for byte in secrets.token_bytes(6))
-        text = f"Good morning {name}. Your appointment, {name}, is on Monday at nine. Goodbye {name}."
-        begun, first, heard = time.monotonic(), 0.0, 0
-        gaps: list[float] = []
-        last = begun
-        async for chunk in client.synthesize(text):
-            now = time.monotonic()
-            if not heard:
-                first = now
-            else:
-                gaps.append((now - last) * 1000)
-            last = now
-            heard += len(chunk)
-        return Measured(
-            (first - waiting_since) * 1000,
-            (last - waiting_since) * 1000,
-            last - begun,
-            heard / 2 / TTS_SAMPLE_RATE_HZ,
-            gaps,
-        )
-
-    return work
-
-
-def answering(client: LanguageModel) -> Work:
-    async def work(number: int, waiting_since: float) -> Measured:
-        messages = [
-            {"role": "system", "content": _SYSTEM},
-            {"role": "user", "content": _QUESTIONS[number % len(_QUESTIONS)]},
-        ]
-        begun = last = time.monotonic()
-        first, tokens = 0.0, 0
-        gaps: list[float] = []
-        async for event in client.stream(messages, max_tokens=64, temperature=0.0):
-            now = time.monotonic()
-            if isinstance(event, Finished):
-                tokens = event.completion_tokens
-            elif not first:
-                first = now
-            elif isinstance(event, TextDelta):
-                gaps.append((now - last) * 1000)
-            last = now
-        first = first or last
-        return Measured(
-            (first - waiting_since) * 1000, (last - waiting_since) * 1000, last - begun, 0.0, gaps, tokens
-        )
-
-    return work
 
 
 async def run(streams: int, work: Work, *, together: bool) -> dict[str, Any]:
