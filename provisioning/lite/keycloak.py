@@ -97,6 +97,8 @@ def _environment(site: Site) -> Mapping[str, str]:
 
 def _prepare(site: Site) -> None:
     """Its own database and role in the box's cluster; the password is set again where the role exists."""
+    # What it compressed of an older theme it would go on serving.
+    shutil.rmtree(_installed() / "data" / "tmp" / "kc-gzip-cache", ignore_errors=True)
     password = read_secret(site.directory, "keycloak_database_password")
     name = sql.Identifier(DATABASE)
     with connect_as_superuser(site, "postgres") as connection:
