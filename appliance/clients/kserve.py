@@ -30,6 +30,9 @@ GRPC_ERRORS = (("triton_grpc_error", "true"),)
 AT_CAPACITY = "at capacity"
 """In the text of a refusal: everything works and is busy."""
 
+INVALID = "invalid input: "
+"""What the text of a refusal begins with when the request was wrong."""
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 
 _DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -168,3 +171,12 @@ def error_of(status: Any, details: str, *, what: str) -> TrunklineError:
     if name in {"INVALID_ARGUMENT", "OUT_OF_RANGE"}:
         return InvalidInput(f"{what} refused its input: {details}", field="input")
     return Unavailable(f"{what} does not answer ({name}).", remedy="See that the speech server runs.")
+
+
+def error_of_message(text: str, *, what: str) -> TrunklineError:
+    """The appliance's error for a refusal that Triton tells in a message of the stream, without a code."""
+    if AT_CAPACITY in text or "maximum queue size" in text:
+        return AtCapacity(f"{what} is at capacity.", remedy="Try again in a moment.")
+    if text.startswith(INVALID) or "inference input" in text:
+        return InvalidInput(f"{what} refused its input: {text.removeprefix(INVALID)}", field="input")
+    return Unavailable(f"{what} failed: {text}", remedy="See that the speech server runs.")

@@ -210,7 +210,7 @@ class SttStream:
         try:
             async with asyncio.timeout(_GOODBYE_SECONDS):
                 await self.end()
-                await self._tasks[0]
+                await asyncio.gather(*self._tasks)
         except (TrunklineError, TimeoutError):
             return  # the server takes the place back by itself
 
@@ -282,9 +282,9 @@ class SttStream:
                 if message is _EOF:
                     break
                 if message.error_message:
-                    # Triton has forgotten the sequence: the stream was silent for too long.
-                    self.lost = "START flag" in message.error_message
-                    raise Unavailable(f"{self._server.what} failed: {message.error_message}")
+                    refusal = kserve.error_of_message(message.error_message, what=self._server.what)
+                    self.lost = isinstance(refusal, Unavailable)
+                    raise refusal
                 self._take(_result(message.infer_response))
             code = await self._call.code()
             self.lost = code in _LOST
@@ -381,7 +381,9 @@ class SpeechToText:
 
     async def _connect(self, language: str, phrases: Sequence[str]) -> SttStream:
         stub = await self._server.stub()
-        call = stub.ModelStreamInfer(metadata=kserve.GRPC_ERRORS)
+        # Without GRPC_ERRORS: Triton mixes its states up (INTERNAL) when a stream that it has ended with an
+        # error has further requests under way, as that of a refused caller has.
+        call = stub.ModelStreamInfer()
         options = {"language": language, "phrases": list(phrases)}
         return SttStream(self._server, call, self._model, options, self._result_timeout_seconds)
 

@@ -42,8 +42,6 @@ class Reply(Protocol):
         """`kind`: capacity, invalid or unavailable."""
         ...
 
-    def cancelled(self) -> bool: ...
-
 
 @dataclass
 class Request:
@@ -59,8 +57,6 @@ class Request:
 class _Session:
     stream: Any
     language: str
-    opened: Reply
-    """The first request's: it stays open, so that a client that has gone shows."""
     inbox: deque[Request] = field(default_factory=deque[Request])
     unheard: list[Reply] = field(default_factory=list[Reply])
     """Answered when the engine has heard their audio."""
@@ -175,7 +171,7 @@ class RecogniserLoop:
                 return None
             language = self._engine.language_of(request.control.language)
             stream = self._engine.open(request.control.phrases)
-            session = self._sessions[request.sequence] = _Session(stream, language, request.reply)
+            session = self._sessions[request.sequence] = _Session(stream, language)
         elif session is None:
             request.reply.error("unavailable", "The stream is not known: it was refused, idle or ended.")
         return session
@@ -195,12 +191,12 @@ class RecogniserLoop:
                 return
             elif self._engine.has_work(session.stream):
                 session.unheard.append(request.reply)
-            elif request.reply is not session.opened:
+            else:
                 request.reply.done()
 
     def _ended(self, sequence: int, session: _Session) -> None:
         del self._sessions[sequence]
-        self._finish(session, (*session.replies(), session.opened))
+        self._finish(session, session.replies())
 
     def _finish(self, session: _Session, replies: Iterable[Reply]) -> None:
         for reply in dict.fromkeys(replies):
@@ -233,8 +229,7 @@ class RecogniserLoop:
                 self._ended(sequence, session)
                 flushed.done()
                 return
-            if flushed is not session.opened:
-                flushed.done()
+            flushed.done()
             self._feed(sequence, session)
         elif not self._engine.has_work(stream):
             text = self._result(session, final=False) if stream.decoding.tokens else ""
@@ -249,20 +244,19 @@ class RecogniserLoop:
         return session.text != before
 
     def _release(self, session: _Session) -> None:
-        self._finish(session, [reply for reply in session.unheard if reply is not session.opened])
+        self._finish(session, session.unheard)
 
     def _result(self, session: _Session, *, final: bool) -> str:
         pieces = self._engine.pieces(session.stream)
         return result_json(pieces, final=final, language=session.language, audio_ms=session.stream.audio_ms)
 
     def _sweep(self, now: float) -> None:
-        """Frees the places of streams whose client has gone, or has said nothing for too long."""
+        """Frees the places of streams whose client has said nothing for too long: it has gone. (Triton would
+        tell of cancelled requests, but a stream has none of them open between two pieces of its audio.)"""
         draining = self._draining()
         for sequence, session in list(self._sessions.items()):
-            if session.opened.cancelled() or any(reply.cancelled() for reply in session.replies()):
-                _log.info("a client has gone", sequences=len(self._sessions) - 1)
-                self._close(sequence, "unavailable", "The stream was cancelled.")
-            elif now - session.last_heard > self._idle_seconds and not session.flush:
+            if now - session.last_heard > self._idle_seconds and not session.flush:
+                _log.info("a client has gone", streams=len(self._sessions) - 1)
                 self._close(sequence, "unavailable", f"Nothing was said for {self._idle_seconds:g} s.")
 
             elif draining and not session.flush and not session.inbox:
@@ -271,5 +265,5 @@ class RecogniserLoop:
     def _close(self, sequence: int, kind: str, message: str) -> None:
         session = self._sessions.pop(sequence, None)
         if session is not None:
-            for reply in dict.fromkeys((*session.replies(), session.opened)):
+            for reply in dict.fromkeys(session.replies()):
                 reply.error(kind, message)

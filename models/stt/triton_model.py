@@ -24,6 +24,8 @@ from models.stt.protocol import SAMPLE_RATE_HZ, Control, control_of
 
 _log = structlog.get_logger(__name__)
 _WARM_UP_SECONDS = 60
+INVALID = "invalid input: "
+"""As `appliance.clients.kserve.INVALID`, which is not imported here: the backend needs no gRPC."""
 _STOP_SECONDS = 8.0
 
 
@@ -49,12 +51,11 @@ class _SenderReply:
             return
         self._told = True
         codes = self._backend.TritonError
-        code = codes.INVALID_ARG if kind == "invalid" else codes.UNAVAILABLE
-        response = self._backend.InferenceResponse(error=codes(message, code))
+        wrong = kind == "invalid"
+        code = codes.INVALID_ARG if wrong else codes.UNAVAILABLE
+        text = f"{INVALID}{message}" if wrong else message
+        response = self._backend.InferenceResponse(error=codes(text, code))
         self._sender.send(response, flags=self._backend.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
-
-    def cancelled(self) -> bool:
-        return bool(self._sender.is_cancelled())
 
 
 class _Kept:
@@ -74,9 +75,6 @@ class _Kept:
     def error(self, kind: str, message: str) -> None:
         self.failure = f"{kind}: {message}"
         self.over.set()
-
-    def cancelled(self) -> bool:
-        return False
 
 
 def warm_up(loop: RecogniserLoop) -> None:

@@ -26,7 +26,7 @@ class Limits:
     """What the recogniser may take."""
 
     max_streams: int
-    idle_seconds: float = 20.0
+    idle_seconds: float = 12.0
     """A stream without any request for so long has lost its client; clients say something every 5 s."""
     threads: int = 1
     """Of the processor, for one pass of the model."""
