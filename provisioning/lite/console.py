@@ -12,6 +12,7 @@ CONSOLE = Part(
     listens=("console",),
     needs=("postgres",),
     of_call_path=False,
+    ready_seconds=300.0,
     command=lambda _site: [sys.executable, "-m", "console"],
     probe=lambda site: probes.http(f"http://127.0.0.1:{site.ports['console']}/health/ready"),
 )
