@@ -14,12 +14,13 @@ from tests.fixtures.calls import place_call
 RECORDED = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 DIGITS = {f"digits/{number}": word for number, word in enumerate(NUMBERS)}
+# A lone no at the beginning would end the call: nothing is wanted.
 ANSWERS = {
-    "vm-no": "no",
     "hello": "hello",
     "digits/day-1": "monday",
     "auth-thankyou": "thank you",
     "im-sorry": "i'm sorry",
+    "vm-no": "no",
 }
 
 
