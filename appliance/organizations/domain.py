@@ -45,7 +45,7 @@ class Consent(Given):
 
 
 class Redacting(Given):
-    """What is masked in transcripts before they are shown or exported."""
+    """What is masked in transcripts whenever they are shown; the words stay in database and sound."""
 
     kinds: tuple[Redaction, ...] = Field(default=(), max_length=10)
 

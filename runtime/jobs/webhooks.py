@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import TrunklineError
+from appliance.organizations.retention import enforce
 from appliance.organizations.tables import Organization
 from appliance.usage.warning import warn_when_near
 from appliance.webhooks.sending import Due, WebhookSender
@@ -46,11 +47,12 @@ async def _deliver(sender: WebhookSender, due: Due, now: datetime) -> None:
 
 
 async def look_after_organizations(router: AsyncEngine, app: AsyncEngine, sender: WebhookSender) -> None:
-    """Once in a while: quotas that are nearly used up, deliveries of long ago."""
+    """Once in a while: quotas that are nearly used up, what is kept no longer, deliveries of long ago."""
     async with UnitOfWork(router, None) as uow:
         found = list(await uow.session.scalars(select(Organization.id).order_by(Organization.id)))
     now = datetime.now(UTC)
     for organization_id in found:
         async with UnitOfWork(app, organization_id) as uow:
             await warn_when_near(uow, now)
+            await enforce(uow, now)
         await sender.forget_old(organization_id, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ class Receiver:
     statuses: list[int] = field(default_factory=list[int])
     port: int = 0
     received: list[tuple[dict[str, str], bytes]] = field(default_factory=list[tuple[dict[str, str], bytes]])
-    hang: asyncio.Event | None = None
+    answer: str = ""
 
     @property
     def url(self) -> str:
@@ -25,10 +24,12 @@ class Receiver:
 
     async def take(self, request: web.Request) -> web.Response:
         self.received.append((dict(request.headers), await request.read()))
-        if self.hang is not None:
-            await self.hang.wait()
         status = self.statuses.pop(0) if self.statuses else 204
-        return web.Response(status=status, headers={"Location": self.url} if 300 <= status < 400 else {})
+        return web.Response(
+            status=status,
+            text=self.answer or None,
+            headers={"Location": self.url} if 300 <= status < 400 else {},
+        )
 
 
 @asynccontextmanager
