@@ -24,6 +24,7 @@ from appliance.calls.archive_domain import (
     ShownTurn,
 )
 from appliance.calls.archive_tables import CallSummary
+from appliance.calls.masking import with_masks
 from appliance.calls.notes import notes_of
 from appliance.database.paging import (
     DEFAULT_LIMIT,
@@ -35,6 +36,7 @@ from appliance.database.paging import (
 )
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import NotFound
+from appliance.organizations.settings_service import settings_of
 from appliance.recordings.tables import Recording
 from appliance.scheduling.tables import Booking, Order
 
@@ -230,7 +232,7 @@ async def call_detail(uow: UnitOfWork, call_id: UUID, *, with_words: bool) -> Ca
             tables.TranscriptSegment.starts_ms,
             tables.TranscriptSegment.index,
         )
-    return CallDetail.model_validate(
+    found = CallDetail.model_validate(
         _fields(row)
         | {
             "agent_version_id": call.agent_version_id,
@@ -253,6 +255,7 @@ async def call_detail(uow: UnitOfWork, call_id: UUID, *, with_words: bool) -> Ca
             "transcript_shown": with_words,
         }
     )
+    return with_masks(found, (await settings_of(uow)).redaction.kinds)
 
 
 async def live_calls(uow: UnitOfWork, actor: Actor, limit: int = 100) -> list[CallLine]:

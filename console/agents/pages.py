@@ -18,6 +18,7 @@ from appliance.agents.editing_domain import AgentName, ShownAgent, ShownDraft, d
 from appliance.database.revision import CHANGED, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, InvalidInput
+from appliance.organizations.settings_service import settings_of
 from appliance.tools import functions
 from appliance.tools.functions_domain import ShownFunction
 from console.agents import test_call
@@ -31,6 +32,10 @@ NAVIGATION = [NavigationEntry("Agents", "/agents", Right.AGENTS_READ, order=30, 
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 _NAME = TypeAdapter[str](AgentName)
 _NOTE_LETTERS = 500
+FIRST_DRAFT = {
+    "prompt": "You answer the telephone. Be brief and friendly.",
+    "greeting": "Hello, how can I help you?",
+}
 
 
 @get("/agents", right=Right.AGENTS_READ)
@@ -59,7 +64,9 @@ async def create(page: Page, work: Work, actor: Actor, data: Form) -> Response[s
     try:
         name = _NAME.validate_python(typed)
         async with work.tenant() as uow:
-            agent = await editing.create_agent(uow, actor, name)
+            consent = (await settings_of(uow)).consent.text
+            first = {"name": name, "consent": consent, **FIRST_DRAFT}
+            agent = await editing.create_agent(uow, actor, name, first)
     except ValidationError:
         return await _list(page, work, actor, name=typed, error="Give a name of 1 to 120 letters.")
     except Conflict as error:

@@ -35,11 +35,7 @@ REDACTIONS = {
     "email_addresses": "E-mail addresses",
 }
 _PATHS = {
-    "retention.recordings_days": "int",
-    "retention.calls_days": "int",
     "consent.text": "text",
-    "branding.display_name": "text",
-    "branding.accent": "text",
     "quota.minutes_per_month": "int",
     "quota.warn_at_percent": "int",
 }
@@ -66,7 +62,7 @@ def _read(data: Form) -> tuple[OrganizationInput | None, dict[str, Any], dict[st
     given["redaction"] = {"kinds": values["redaction.kinds"]}
     for path, kind in _PATHS.items():
         group, name = path.split(".")
-        if values[path] or (kind == "text" and name != "accent"):
+        if values[path] or kind == "text":
             given.setdefault(group, {})[name] = values[path]
     try:
         return OrganizationInput.model_validate(given), values, {}
@@ -82,7 +78,6 @@ def _words(path: str, kind: str, message: str) -> str:
     known = {
         "timezone": "Choose a time zone of the list, such as Europe/Berlin.",
         "language": "Give a language of two or three letters, such as en.",
-        "branding.accent": "Give a colour as #rrggbb, such as #0b6b5d.",
         "name": "Give a name of 1 to 120 letters.",
     }
     if kind == "int_parsing":
@@ -119,6 +114,10 @@ async def save(page: Page, work: Work, actor: Actor, data: Form) -> Response[str
     if wanted is not None:
         try:
             async with work.tenant() as uow:
+                stored = await settings_service.get_organization(uow, actor)
+                # What this page does not show stays as programs have set it.
+                kept = {"retention": stored.retention, "branding": stored.branding}
+                wanted = wanted.model_copy(update=kept)
                 await settings_service.change_organization(
                     uow, actor, wanted, revision=data.get("revision") or None
                 )

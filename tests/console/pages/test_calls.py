@@ -16,6 +16,7 @@ from appliance.database.unit_of_work import UnitOfWork
 from tests.console.conftest import SignIn
 from tests.console.pages.call_world import SCRIPT, KeptCall
 from tests.console.pages.conftest import OpenTab
+from tests.console.pages.test_lines import revision_in
 
 
 async def test_a_call_is_found_by_number_words_and_day(sign_in: SignIn, kept_call: KeptCall) -> None:
@@ -191,3 +192,25 @@ async def test_a_link_shows_the_call_until_it_is_revoked(
     answer = await stranger.page.goto(address)
     assert answer is not None
     assert answer.status == 404
+
+
+async def test_what_the_organization_wants_masked_is_masked(
+    sign_in: SignIn, kept_call: KeptCall, work: Callable[..., UnitOfWork]
+) -> None:
+    admin = await sign_in(Role.ADMIN)
+    html = (await admin.client.get("/organization")).text
+    fields = {"name": "Riverside Dental Practice", "timezone": "Europe/Berlin", "language": "en"}
+    note = f"Card 4111 1111 1111 1111 {uuid4().hex[:6]}"
+    address = f"/calls/{kept_call.call_id}"
+    assert (await admin.post_form(f"{address}/notes", {"text": note})).status_code == 303
+    assert "4111 1111" in (await admin.client.get(address)).text
+    masks = fields | {"redaction.card_numbers": "on", "revision": revision_in(html)}
+    assert (await admin.post_form("/organization", masks)).status_code == 303
+    try:
+        page = (await admin.client.get(address)).text
+        assert "4111 1111" not in page
+        assert "Card [card number]" in page
+    finally:
+        html = (await admin.client.get("/organization")).text
+        back = await admin.post_form("/organization", fields | {"revision": revision_in(html)})
+        assert back.status_code == 303

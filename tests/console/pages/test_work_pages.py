@@ -151,12 +151,12 @@ async def test_settings_are_saved_and_what_cannot_be_is_told(sign_in: SignIn) ->
     }
     told = await admin.post_form(
         "/organization",
-        fields | {"timezone": "Mars/Base", "branding.accent": "red", "retention.calls_days": "0"},
+        fields | {"timezone": "Mars/Base", "language": "english", "quota.warn_at_percent": "0"},
     )
     assert told.status_code == 422
-    for path in ("timezone", "branding.accent", "retention.calls_days"):
+    for path in ("timezone", "language", "quota.warn_at_percent"):
         assert f'id="{path}-error"' in told.text, path
-    saved = await admin.post_form("/organization", fields | {"retention.recordings_days": "365"})
+    saved = await admin.post_form("/organization", fields | {"quota.minutes_per_month": "365"})
     assert saved.status_code == 303
     html = (await admin.client.get("/organization")).text
     assert 'value="365"' in html
