@@ -85,7 +85,7 @@ def report(directory: Path) -> dict[str, Any]:
 
 @pytest.mark.timeout(450)
 def test_the_demo_books_an_appointment(directory: Path) -> None:
-    done = appliance("demo", "--directory", str(directory), "--port-base", str(PORT_BASE))
+    done = appliance("demo", "--no-console", "--directory", str(directory), "--port-base", str(PORT_BASE))
     assert done.returncode == 0, done.stdout + done.stderr
     seen = report(directory)
     assert seen["outcome"] == "booked"
@@ -138,7 +138,13 @@ def test_the_box_keeps_running_and_takes_a_persons_recording(directory: Path, tm
     first = report(directory)
     persons_recording(tmp_path / "caller.wav", ["digits/day-4"], ["digits/10"], ["vm-goodbye"])
     done = appliance(
-        "demo", "--directory", str(directory), "--caller", str(tmp_path / "caller.wav"), "--json"
+        "demo",
+        "--no-console",
+        "--directory",
+        str(directory),
+        "--caller",
+        str(tmp_path / "caller.wav"),
+        "--json",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     seen = json.loads(done.stdout)
@@ -163,7 +169,9 @@ def test_the_box_keeps_running_and_takes_a_persons_recording(directory: Path, tm
 
 def test_a_recording_that_cannot_be_used_is_refused_before_anything_starts(tmp_path: Path) -> None:
     (tmp_path / "noise.wav").write_bytes(b"no sound at all")
-    done = appliance("demo", "--directory", str(tmp_path / "box"), "--caller", str(tmp_path / "noise.wav"))
+    done = appliance(
+        "demo", "--no-console", "--directory", str(tmp_path / "box"), "--caller", str(tmp_path / "noise.wav")
+    )
     assert done.returncode == 2
     assert "is no WAV" in done.stderr
     assert "Traceback" not in done.stderr

@@ -26,10 +26,14 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int],
             triton.stop()
             running.clear()
         triton = TritonProcess(tmp_path_factory.mktemp("triton"), TEST_PORT, max_streams)
+        try:
+            triton.prepare()
+            triton.start()
+            triton.wait_until_ready()
+        except BaseException:
+            triton.stop()
+            raise
         running.append(triton)
-        triton.prepare()
-        triton.start()
-        triton.wait_until_ready()
         return triton
 
     try:
