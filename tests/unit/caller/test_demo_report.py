@@ -60,9 +60,9 @@ def test_a_cancelled_booking_is_none() -> None:
 
 def test_the_report_has_the_first_call_on_top(tmp_path: Path) -> None:
     path = tmp_path / "demo" / "report.json"
-    write_report(path, [{"call_id": "a"}, {"call_id": "b"}], [])
+    write_report(path, [{"call_id": "a"}, {"call_id": "b"}], [], {"console": "here"})
     document = json.loads(path.read_text(encoding="utf-8"))
-    assert document["call_id"] == "a"
+    assert (document["call_id"], document["console"]) == ("a", "here")
     assert [call["call_id"] for call in document["calls"]] == ["a", "b"]
 
 
