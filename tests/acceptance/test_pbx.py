@@ -132,8 +132,9 @@ async def test_the_gateway_is_restarted_under_live_calls(box: Box, pbx_of_box: C
             return rows[0]["ended_at"] is not None
 
         await until(row_ended, "the lost call is reported as ended")
-    await nothing_is_left(box)
+    await asyncio.to_thread(box.start, "asterisk")
     await bridge_ready(box)
+    await nothing_is_left(box)
     async with conversation(box, pbx_of_box, "202") as call:
         exchange = await call.dialogue.say("what times do you have tomorrow")
         assert exchange.answer_ns is not None
