@@ -10,22 +10,46 @@ from appliance.calls.archive_domain import CallDetail
 from appliance.organizations.domain import Redaction
 
 _DIGITS = re.compile(r"(?<!\d)\d(?:[ .\-]?\d){6,}(?!\d)")
-_CARD = re.compile(r"(?<!\d)\d(?:[ \-]?\d){12,18}(?!\d)")
+_CARD = re.compile(r"(?<!\d)\d(?:[ \-]?\d){12,}(?!\d)")
+_CARD_LENGTHS = range(13, 20)
+"""Digits of a card number (ISO/IEC 7812)."""
 _MAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
 _CARD_MASK, _DIGITS_MASK, _MAIL_MASK = "[card number]", "[number]", "[e-mail address]"
 
 
 def _is_card(text: str) -> bool:
-    """The check digit of ISO/IEC 7812 (Luhn)."""
+    """The length of a card number, and the check digit of ISO/IEC 7812 (Luhn)."""
+    digits = re.sub(r"\D", "", text)
+    if len(digits) not in _CARD_LENGTHS:
+        return False
     total = 0
-    for place, sign in enumerate(reversed(re.sub(r"\D", "", text))):
+    for place, sign in enumerate(reversed(digits)):
         digit = int(sign) * (2 if place % 2 else 1)
         total += digit - 9 if digit > 9 else digit
     return total % 10 == 0
 
 
 def _cards(text: str) -> str:
-    return _CARD.sub(lambda found: _CARD_MASK if _is_card(found[0]) else found[0], text)
+    return _CARD.sub(_without_cards, text)
+
+
+def _without_cards(found: re.Match[str]) -> str:
+    """The digits without the card numbers among them: other digits may have been said in the same breath.
+
+    A number begins and ends where a group of digits does.
+    """
+    text = found[0]
+    groups = [(group.start(), group.end()) for group in re.finditer(r"\d+", text)]
+    kept, first, done = "", 0, 0
+    while first < len(groups):
+        for last in reversed(range(first, len(groups))):
+            begin, end = groups[first][0], groups[last][1]
+            if _is_card(text[begin:end]):
+                kept += text[done:begin] + _CARD_MASK
+                done, first = end, last
+                break
+        first += 1
+    return kept + text[done:]
 
 
 _MASKS: dict[Redaction, Callable[[str], str]] = {

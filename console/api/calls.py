@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.access.domain import Actor, Right
 from appliance.agents.tables import Agent
@@ -45,6 +45,7 @@ from console.api.answers import (
     reads,
     tagged,
 )
+from console.web.form_errors import sentences
 from console.web.wiring import Wiring
 from console.web.work import Work
 
@@ -99,17 +100,21 @@ async def call_filter(
     for name, moment in (("since", since), ("until", until)):
         if moment is not None and (moment.tzinfo is None or not 2000 <= moment.year < 2200):
             raise InvalidInput("must be a time with a zone, between 2000 and 2200.", field=name)
-    return CallFilter(
-        number=number,
-        text=text,
-        outcome=tuple(outcome or ()),
-        agent_id=agent_id,
-        live=live,
-        without_tests=without_tests,
-        since=since,
-        until=until,
-        min_latency_ms=min_latency_ms,
-    )
+    try:
+        return CallFilter(
+            number=number,
+            text=text,
+            outcome=tuple(outcome or ()),
+            agent_id=agent_id,
+            live=live,
+            without_tests=without_tests,
+            since=since,
+            until=until,
+            min_latency_ms=min_latency_ms,
+        )
+    except ValidationError as error:
+        field, sentence = next(iter(sentences(error).items()))
+        raise InvalidInput(sentence, field=field) from error
 
 
 @reads("/calls", right=Right.CALLS_READ, operation="listCalls", one=False)

@@ -17,6 +17,11 @@ CARD = "4111 1111 1111 1111"
         ((), f"It is {CARD}.", f"It is {CARD}."),
         (("card_numbers",), f"It is {CARD}.", "It is [card number]."),
         (("card_numbers",), "It is 4111-1111-1111-1112.", "It is 4111-1111-1111-1112."),
+        (
+            ("card_numbers",),
+            f"It is {CARD} 248, and {CARD} {CARD}.",
+            "It is [card number] 248, and [card number] [card number].",
+        ),
         (("card_numbers",), "Ring 030 5550 1234.", "Ring 030 5550 1234."),
         (("long_digits",), "Ring 030 5550 1234 on the 24th at 10:30.", "Ring [number] on the 24th at 10:30."),
         (("long_digits", "card_numbers"), f"{CARD} or 12345678", "[card number] or [number]"),
