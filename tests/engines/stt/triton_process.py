@@ -16,12 +16,13 @@ import psutil
 
 from appliance.clients.speech import SpeechToText
 from models.manifest import Manifest, add, load_catalog, save_manifest
+from provisioning.lite.cache import cache_directory
 from provisioning.lite.ports import Ports
 from provisioning.lite.settings_file import write_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 RECOGNISER = ROOT / "tests" / "models" / "recogniser" / "recogniser.nemo"
-ENGINES = Path(os.environ.get("TRUNKLINE_ENGINES", ROOT / "var" / "cache" / "engines"))
+ENGINES = cache_directory() / "engines"
 START_SECONDS = 290
 
 
