@@ -35,8 +35,8 @@ test-engines: setup-engines ## the real engines: Triton with NeMo, vLLM, Coqui, 
 test-console: setup ## the console: Keycloak, a real browser, the API
 	@TRUNKLINE_TEST_RESULTS=var/test-results/console $(VENV)/python -m tests.run $(or $(PYTEST),tests/console)
 
-test-all: ## the three of them, one after the other, whatever fails; the last line is the sum
-	@$(PYTHON) -m tests.all
+test-all: ## the three of them, one after the other, whatever fails; GROUPS="test test-console" chooses
+	@$(PYTHON) -m tests.all $(GROUPS)
 
 test-unit: setup ## the quick tests only
 	@$(VENV)/python -m tests.run tests/unit $(PYTEST)

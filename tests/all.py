@@ -1,4 +1,4 @@
-"""Runs every group of tests, one after the other: `make test-all`.
+"""Runs groups of tests, one after the other: `python -m tests.all [GROUP ...]`, all when none is named.
 
 Calls are sensitive to what runs beside them on a small machine, so nothing does. A group that fails does not
 keep the next from running. The last line is the sum: `N passed, N failed`.
@@ -25,10 +25,13 @@ def _count(code: int, summary: Path) -> tuple[int, int]:
     return passed, max(failed, 1) if code else failed
 
 
-def run() -> int:
+def run(groups: list[str]) -> int:
+    if unknown := [name for name in groups if name not in GROUPS]:
+        sys.stderr.write(f"There is no group {unknown[0]}. Known: {', '.join(GROUPS)}.\n")
+        return 2
     passed = failed = 0
-    for target, results in GROUPS.items():
-        summary = results / "summary.txt"
+    for target in groups or list(GROUPS):
+        summary = GROUPS[target] / "summary.txt"
         summary.unlink(missing_ok=True)
         began = time.monotonic()
         code = subprocess.run(
@@ -40,9 +43,12 @@ def run() -> int:
         )
         sys.stdout.flush()
         passed, failed = passed + good, failed + bad
-    sys.stdout.write(f"{passed} passed, {failed} failed\n")
+    verdict = f"{passed} passed, {failed} failed\n"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "all.txt").write_text(verdict, encoding="utf-8")
+    sys.stdout.write(verdict)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(run())
+    sys.exit(run(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -28,16 +29,19 @@ PACKAGES = {
     "sox": "sound files of the tests",
     "util-linux": "runs servers without root's rights",
 }
+_UNLESS_ON_THE_PATH = {"npm": "fetches what the console gives to browsers"}
+"""Of these any installation will do: Debian's npm brings some hundred packages along."""
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _REMEDY = "Try `apt-get update` and `apt-get install` by hand; is another apt running?"
 
 
 def missing() -> list[str]:
-    """Packages that dpkg does not list as installed."""
+    """Packages that dpkg does not list as installed, and those whose program is nowhere on the PATH."""
     query = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *PACKAGES]
     answer = subprocess.run(query, capture_output=True, text=True, timeout=60, check=False).stdout
     installed = {line.split()[0] for line in answer.splitlines() if line.endswith(" installed")}
-    return [name for name in PACKAGES if name not in installed]
+    found = [name for name in PACKAGES if name not in installed]
+    return found + [name for name in _UNLESS_ON_THE_PATH if shutil.which(name) is None]
 
 
 @contextmanager
