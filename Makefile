@@ -27,7 +27,7 @@ down: ## stop the box that `make demo` left running; its data stays
 	@test -x $(VENV)/appliance || { echo "Nothing is set up here, so nothing runs."; exit 0; }; $(VENV)/appliance down
 
 test: setup lint type imports ## set up, lint, type, import rules, every test; PYTEST="-k name" or PYTEST=path narrows
-	@$(VENV)/python -m $(if $(CI),tests.run,tests.lanes) $(PYTEST)
+	@$(VENV)/python -m tests.lanes $(PYTEST)
 
 test-engines: setup-engines ## the real engines: Triton with NeMo, vLLM, Coqui, with tiny models on the CPU
 	@TRUNKLINE_TEST_RESULTS=var/test-results/engines $(VENV)/python -m tests.run $(or $(PYTEST),tests/engines)

@@ -4,7 +4,8 @@ Calls take their time whatever the machine can do, since people speak at their o
 tests have a lane of their own, with servers and ports of their own, while unit and integration tests run in
 the other. Each lane is a `tests.run` of its own, second chance included. With arguments there is one lane.
 
-The last line is the sum of both: `N passed, N failed`. Exit codes as those of `tests.run`.
+In CI, whose machine is small, one lane runs after the other. The last line is the sum of both:
+`N passed, N failed`. Exit codes as those of `tests.run`.
 """
 
 from __future__ import annotations
@@ -56,28 +57,34 @@ PARTS = Lane("parts", ("tests/unit", "tests/integration"), _FIRST_PORT)
 CALLS = Lane("calls", ("tests/acceptance",), _FIRST_PORT + PORTS_APART)
 
 
-def run() -> int:
+def run(*, side_by_side: bool) -> int:
     """Both lanes; the output of the calls is shown when the parts are done."""
     for lane in (PARTS, CALLS):
         lane.results.mkdir(parents=True, exist_ok=True)
         (lane.results / "summary.txt").unlink(missing_ok=True)
     log = RESULTS / "calls.log"
+    running: list[subprocess.Popen[bytes]] = []
+    ended_by: list[int] = []
+
+    def pass_on(number: int, _frame: object) -> None:
+        ended_by.append(number)
+        for process in running:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    # A terminal's Ctrl-C reaches the lanes by itself; what reaches this process alone is passed on.
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with log.open("wb") as output:
-        calls = CALLS.start(output.fileno())
-        parts = PARTS.start(None)
-
-        def pass_on(number: int, _frame: object) -> None:
-            for process in (calls, parts):
-                if process.poll() is None:
-                    process.send_signal(number)
-
-        # A terminal's Ctrl-C reaches both lanes by itself; what reaches this process alone is passed on.
-        signal.signal(signal.SIGTERM, pass_on)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        codes = [parts.wait()]
+        if side_by_side:
+            running.append(CALLS.start(output.fileno()))
+        running.append(PARTS.start(None))
+        running[-1].wait()
         sys.stdout.write("\nThe other lane, real calls:\n\n")
         sys.stdout.flush()
-        codes.append(calls.wait())
+        if not side_by_side and not ended_by:
+            running.append(CALLS.start(None))
+        codes = [process.wait() for process in running]
     sys.stdout.write(log.read_text(encoding="utf-8", errors="replace"))
     passed, failed = (sum(counts) for counts in zip(PARTS.summary(), CALLS.summary(), strict=True))
     summary = f"{passed} passed, {failed} failed\n"
@@ -91,7 +98,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments:
         return subprocess.call([sys.executable, "-m", "tests.run", *arguments], cwd=REPOSITORY)
-    return run()
+    return run(side_by_side=not os.environ.get("CI"))
 
 
 if __name__ == "__main__":
