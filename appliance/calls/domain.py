@@ -12,8 +12,8 @@ from appliance.agents.domain import AgentSnapshot
 from appliance.errors import TrunklineError
 from appliance.wire import JsonObject, LongText, Moment, ShortText, WireModel
 
-Direction = Literal["inbound", "outbound", "test"]
-"""`test`: a member talks to a draft from the browser."""
+Direction = Literal["inbound", "outbound", "test", "web"]
+"""`test`: a member talks to a draft from the browser; `web`: a visitor of a web site, through a widget."""
 Outcome = Literal[
     "completed", "booked", "ordered", "transferred", "caller_hung_up", "no_speech", "time_limit", "failed"
 ]

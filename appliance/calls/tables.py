@@ -51,7 +51,7 @@ class Call(OfOrganization, Base):
         same_organization("agent_version_id", "agent_versions", ondelete="SET NULL (agent_version_id)"),
         same_organization("number_id", "numbers", ondelete="SET NULL (number_id)"),
         same_organization("trunk_id", "trunks", ondelete="SET NULL (trunk_id)"),
-        CheckConstraint("direction IN ('inbound', 'outbound', 'test')", name="direction"),
+        CheckConstraint("direction IN ('inbound', 'outbound', 'test', 'web')", name="direction"),
         CheckConstraint("attempt >= 1", name="attempt"),
         Index("ix_calls_in_progress", "organization_id", postgresql_where=text("ended_at IS NULL")),
         Index("ix_calls_created_at", "organization_id", "created_at"),

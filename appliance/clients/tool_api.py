@@ -37,6 +37,7 @@ from appliance.clients.problem_documents import error_of_problem
 from appliance.errors import NotAllowed, Unavailable
 from appliance.settings import ToolApiSettings
 from appliance.telephony.domain import GatewayConfiguration
+from appliance.widgets.domain import WebCallRequest
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _ATTEMPT_SECONDS = 3.0
@@ -161,6 +162,18 @@ class ToolApiClient:
         answer = await self._send(
             "POST",
             "/internal/calls/test",
+            request,
+            token="service",  # noqa: S106
+            repeat=False,
+            timeout_seconds=max(self._timeout_seconds, _ADMISSION_SECONDS),
+        )
+        return _read(Admission, answer)
+
+    async def admit_web(self, request: WebCallRequest) -> Admission:
+        """Asks for a place of a visitor of a web site; never repeated."""
+        answer = await self._send(
+            "POST",
+            "/internal/calls/web",
             request,
             token="service",  # noqa: S106
             repeat=False,

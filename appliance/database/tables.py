@@ -17,6 +17,7 @@ FEATURES = (
     "recordings",
     "tools",
     "webhooks",
+    "widgets",
 )
 FURTHER = ("organizations.console_tables", "calls.archive_tables")
 

@@ -37,7 +37,7 @@ OUTCOME_KINDS = {
     "time_limit": "warn",
     "failed": "bad",
 }
-DIRECTION_WORDS = {"inbound": "Inbound", "outbound": "Outbound", "test": "Test"}
+DIRECTION_WORDS = {"inbound": "Inbound", "outbound": "Outbound", "test": "Test", "web": "Web site"}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from appliance.calls.domain import (
     Turn,
 )
 from appliance.recordings.service import open_recording, organization_of_recording, record_sealed
+from appliance.widgets.domain import WebCallRequest
+from appliance.widgets.visits import close_finished
 from runtime.tool_api.guards import CallReporter, OrganizationOfCall, OwnCall, ServiceOnly
 from runtime.tool_api.wiring import Now, Wired
 
@@ -43,6 +45,11 @@ async def outbound(body: OutboundRequest, wiring: Wired, now: Now) -> Admission:
 @router.post("/calls/test", dependencies=[ServiceOnly])
 async def test(body: BrowserCallRequest, wiring: Wired, now: Now) -> Admission:
     return await wiring.browser_calls.admit(body, now)
+
+
+@router.post("/calls/web", dependencies=[ServiceOnly])
+async def web(body: WebCallRequest, wiring: Wired, now: Now) -> Admission:
+    return await wiring.web_calls.admit(body, now)
 
 
 @router.post("/calls/{call_id}/progress", status_code=204)
@@ -85,6 +92,7 @@ async def turns(call_id: UUID, body: Turn, identity: OwnCall, wiring: Wired, now
 async def finish(call_id: UUID, body: Finish, reporter: CallReporter, wiring: Wired, now: Now) -> None:
     async with wiring.work_of(reporter.organization_id) as uow:
         await report.finish(uow, call_id, body, now)
+        await close_finished(uow, call_id, now)
 
 
 @router.post("/calls/{call_id}/recording")

@@ -19,6 +19,7 @@ from appliance.database.unit_of_work import UnitOfWork
 from appliance.security.keys import KeyRing
 from appliance.settings import Settings
 from appliance.tools.functions import FunctionCaller
+from appliance.widgets.admission import WebCalls
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Wiring:
     admissions: Admissions
     functions: FunctionCaller
     browser_calls: BrowserCalls
+    web_calls: WebCalls
 
     @classmethod
     def of(cls, settings: Settings) -> Wiring:
@@ -47,6 +49,7 @@ class Wiring:
             admissions=Admissions(settings, app=app, router=router, tokens=tokens),
             functions=FunctionCaller(keys, OutboundHttp.of(settings.outbound.allowed_networks)),
             browser_calls=BrowserCalls(settings, app=app, tokens=tokens),
+            web_calls=WebCalls(settings, app=app, tokens=tokens),
         )
 
     def work_of(self, organization_id: UUID) -> UnitOfWork:

@@ -12,6 +12,7 @@ from appliance.database.identifiers import uuid7
 from appliance.organizations.console_tables import ApiKey, IdempotencyKey, OrganizationSettings, RateWindow
 from appliance.tools.tables import Function
 from appliance.webhooks.tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from appliance.widgets.tables import Widget, WidgetSession
 
 NOON = datetime(2030, 1, 7, 12, tzinfo=UTC)
 
@@ -20,6 +21,7 @@ def console_rows(organization_id: UUID, agent_id: UUID, call_id: UUID) -> list[A
     """Not yet in a session; parents come before their children."""
     mine = {"organization_id": organization_id}
     endpoint, delivery = uuid7(), uuid7()
+    widget = uuid7()
     return [
         AgentDraft(agent_id=agent_id, snapshot={}, **mine),
         CallSummary(call_id=call_id, call_created_at=NOON, words="'hello':1", turns=0, **mine),
@@ -42,4 +44,19 @@ def console_rows(organization_id: UUID, agent_id: UUID, call_id: UUID) -> list[A
         WebhookEndpoint(id=endpoint, url="https://example.com/", events=[], secret=b"x", **mine),
         WebhookDelivery(id=delivery, endpoint_id=endpoint, event="call.ended", payload={}, **mine),
         WebhookAttempt(delivery_id=delivery, status=200, duration_ms=1, **mine),
+        Widget(
+            id=widget,
+            public_id=f"wg_{organization_id.hex}",
+            name="Test",
+            agent_id=agent_id,
+            title="Test",
+            max_sessions=1,
+            visitor_sessions_per_hour=1,
+            address_sessions_per_hour=1,
+            max_duration_seconds=60,
+            **mine,
+        ),
+        WidgetSession(
+            widget_id=widget, call_id=call_id, agent_id=agent_id, mode="text", origin="", ends_by=NOON, **mine
+        ),
     ]
