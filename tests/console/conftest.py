@@ -25,6 +25,10 @@ from appliance.database.unit_of_work import UnitOfWork
 from appliance.settings import Settings
 from console.web.cookies import SESSION, Cookies
 from provisioning.lite.box import Box
+from tests.console.microphone import speaking_browser
+from tests.console.people import keycloak_box, person, realm
+
+__all__ = ["SignIn", "SignedIn", "form_token", "keycloak_box", "person", "realm", "speaking_browser"]
 
 LIMITS = Limits(idle=timedelta(minutes=30), absolute=timedelta(hours=12))
 TIMEOUT_SECONDS = 30.0

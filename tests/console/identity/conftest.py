@@ -1,77 +1,21 @@
-"""A real Keycloak, one for the whole run, and browsers that sign in at it."""
+"""Browsers that sign in at the real Keycloak of `tests/console/people.py`."""
 
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Any
-from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from keycloak import KeycloakAdmin
 
-from appliance.access.domain import Role
-from provisioning.identity.apply import connect
 from provisioning.lite.box import Box
-from provisioning.lite.settings_file import read_secret
+from tests.console.people import PASSWORD, Person
+
+__all__ = ["PASSWORD", "Browser", "Person"]
 
 TIMEOUT_SECONDS = 60.0
-PASSWORD = "correct horse battery staple"
-
-
-@pytest.fixture(scope="session")
-def keycloak_box(console_box: Box) -> Box:
-    """The box with Keycloak and its realm."""
-    console_box.start("keycloak")
-    return console_box
-
-
-@pytest.fixture(scope="session")
-def realm(keycloak_box: Box) -> KeycloakAdmin:
-    """Keycloak's administrator, in the realm."""
-    secret = read_secret(keycloak_box.directory, "keycloak_provisioning_secret")
-    return connect(keycloak_box.settings.identity.url, secret, keycloak_box.settings.identity.realm)
-
-
-@dataclass(frozen=True)
-class Person:
-    id: str
-    user: str
-    password: str
-
-
-@pytest.fixture
-def person(realm: KeycloakAdmin, keycloak_box: Box) -> Callable[..., Person]:
-    """`person(Role.ADMIN)`: somebody of the seeded organization with a password at Keycloak."""
-
-    def make(
-        *roles: Role, organizations: dict[UUID, list[Role]] | None = None, operator: bool = False
-    ) -> Person:
-        if organizations is None:
-            organizations = {keycloak_box.seed.organization_id: list(roles)} if roles else {}
-        name = f"p-{uuid4().hex[:12]}"
-        written = {str(key): [role.value for role in value] for key, value in organizations.items()}
-        user_id = realm.create_user(
-            {
-                "username": name,
-                "email": f"{name}@example.org",
-                "firstName": "Pat",
-                "lastName": name,
-                "enabled": True,
-                "emailVerified": True,
-                "attributes": {"organizations": [json.dumps(written)], "organization": list(written)},
-                "credentials": [{"type": "password", "value": PASSWORD, "temporary": False}],
-            }
-        )
-        if operator:
-            realm.assign_realm_roles(user_id, [realm.get_realm_role("operator")])
-        return Person(user_id, name, PASSWORD)
-
-    return make
 
 
 class Browser:

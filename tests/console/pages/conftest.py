@@ -14,21 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from provisioning.lite.box import Box
 from provisioning.lite.cache import cache_directory
 from tests.console.conftest import SignedIn
+from tests.console.microphone import CHROMIUM, CHROMIUM_FLAGS
 from tests.console.pages.call_world import KeptCall, keep_call
 
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-)
 PAGE_MS = 60_000
 """How long a step in the browser may take on a busy machine."""
 

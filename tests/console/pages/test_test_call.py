@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import wave
-from collections.abc import AsyncGenerator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
-import numpy as np
 import pytest
-from playwright.async_api import Browser, async_playwright, expect
+from playwright.async_api import Browser, expect
 from sqlalchemy import select, update
 
 from appliance.access.domain import Role
@@ -18,51 +15,11 @@ from appliance.audit.tables import AuditEntry
 from appliance.calls.tables import Call
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.organizations.tables import Organization
-from provisioning.caller.voice import say
 from provisioning.lite.box import Box
 from tests.console.conftest import SignIn
-from tests.console.pages.conftest import CHROMIUM, CHROMIUM_FLAGS, Tab
+from tests.console.microphone import TALK_MS, start_patiently
+from tests.console.pages.conftest import Tab
 from tests.console.pages.test_agents import created, fields_of
-
-RATE_HZ = 48_000
-TALK_MS = 120_000
-PATIENCE = {
-    "speech.result_timeout_seconds": 30.0,
-    "speech.first_audio_timeout_seconds": 30.0,
-    "language.first_token_timeout_seconds": 30.0,
-}
-"""A browser, a worker and the engines share the processors of the tests: what is late here is no failure."""
-PARTS = ("livekit", "speech", "dialogue", "tool_api", "worker", "minio", "console")
-
-
-async def spoken(path: Path) -> Path:
-    """What the microphone hears, over and over: a pause as long as the greeting, then a wish."""
-    words = await say("I would like to book an appointment", RATE_HZ)
-    pause = np.zeros(RATE_HZ * 9, dtype=np.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(np.concatenate([pause, np.asarray(words, dtype=np.int16)]).tobytes())
-    return path
-
-
-def start_patiently(box: Box) -> None:
-    """Everything that a test call needs, with a worker that waits longer for the engines."""
-    box.overrides.update(PATIENCE)
-    box.prepare()
-    box.start(*PARTS)
-    box.restart("worker")
-
-
-@pytest.fixture
-async def speaking_browser(tmp_path: Path) -> AsyncGenerator[Browser]:
-    microphone = await spoken(tmp_path / "microphone.wav")
-    flags = [*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
-    async with async_playwright() as playwright:
-        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield started
-        await started.close()
 
 
 @pytest.mark.timeout(600)
