@@ -14,6 +14,7 @@ import asyncio
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,59 +38,76 @@ from benchmarks.engine_streams import (
 from benchmarks.results import machine, save, spread
 
 _LIMIT_SECONDS = 300.0
+_VALUES_A_ROUND = 8
 
 
-async def run(streams: int, work: Work, *, together: bool) -> dict[str, Any]:
-    """All at once, or one after the other with everybody waiting from the beginning."""
+@dataclass
+class Taken:
+    """What the runs of one kind (so many streams, together or one by one) have measured."""
+
+    streams: int
+    together: bool
+    done: list[Measured] = field(default_factory=list[Measured])
+    failed: list[str] = field(default_factory=list[str])
+    wall_seconds: float = 0.0
+
+    def result(self) -> dict[str, Any]:
+        audio = sum(measured.audio_seconds for measured in self.done)
+        tokens = sum(measured.tokens for measured in self.done)
+        result: dict[str, Any] = {
+            "streams": self.streams,
+            "how": "together" if self.together else "one by one",
+            "served": len(self.done),
+            "refused_or_failed": {name: self.failed.count(name) for name in sorted(set(self.failed))},
+            "wall_seconds": round(self.wall_seconds, 2),
+            "first_ms": spread([measured.first_ms for measured in self.done]),
+            "done_ms": spread([measured.done_ms for measured in self.done]),
+        }
+        gaps = [gap for measured in self.done for gap in measured.gaps_ms]
+        if gaps:
+            result["between_ms"] = spread(gaps)
+        if audio:
+            result["audio_seconds"] = round(audio, 1)
+            result["real_time_factor"] = round(self.wall_seconds / audio, 3)
+        if tokens:
+            result["tokens_per_second"] = round(tokens / self.wall_seconds, 1)
+        labelled = [measured for measured in self.done if measured.expected]
+        if labelled:
+            result["word_error_rate"] = round(
+                jiwer.wer([one.expected for one in labelled], [one.heard or "-" for one in labelled]), 3
+            )
+        return result
+
+
+async def run(taken: Taken, work: Work, first: int = 0) -> None:
+    """All at once, or one after the other with everybody waiting from the beginning. Adds to `taken`; the
+    streams are numbered from `first`, which chooses what is said on them."""
     begun = time.monotonic()
-    failed: list[str] = []
 
     async def one(number: int) -> Measured | None:
         try:
             async with asyncio.timeout(_LIMIT_SECONDS):
                 return await work(number, begun)
         except (TrunklineError, TimeoutError) as error:
-            failed.append(type(error).__name__)
+            taken.failed.append(type(error).__name__)
             return None
 
-    if together:
-        found = await asyncio.gather(*(one(number) for number in range(streams)))
+    numbers = range(first, first + taken.streams)
+    if taken.together:
+        found = await asyncio.gather(*(one(number) for number in numbers))
     else:
-        found = [await one(number) for number in range(streams)]
-    wall = time.monotonic() - begun
-    done = [measured for measured in found if measured is not None]
-    audio = sum(measured.audio_seconds for measured in done)
-    tokens = sum(measured.tokens for measured in done)
-    result: dict[str, Any] = {
-        "streams": streams,
-        "how": "together" if together else "one by one",
-        "served": len(done),
-        "refused_or_failed": {name: failed.count(name) for name in sorted(set(failed))},
-        "wall_seconds": round(wall, 2),
-        "first_ms": spread([measured.first_ms for measured in done]),
-        "done_ms": spread([measured.done_ms for measured in done]),
-    }
-    gaps = [gap for measured in done for gap in measured.gaps_ms]
-    if gaps:
-        result["between_ms"] = spread(gaps)
-    if audio:
-        result["audio_seconds"] = round(audio, 1)
-        result["real_time_factor"] = round(wall / audio, 3)
-    if tokens:
-        result["tokens_per_second"] = round(tokens / wall, 1)
-    labelled = [measured for measured in done if measured.expected]
-    if labelled:
-        result["word_error_rate"] = round(
-            jiwer.wer([one.expected for one in labelled], [one.heard or "-" for one in labelled]), 3
-        )
-    return result
+        found = [await one(number) for number in numbers]
+    taken.wall_seconds += time.monotonic() - begun
+    taken.done += [measured for measured in found if measured is not None]
 
 
 def memory_mib(address: str) -> float | None:
     """What the server that listens there, its parents' other children left out, and its children hold."""
     port = int(address.rpartition(":")[2].split("/")[0])
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status != psutil.CONN_LISTEN or not connection.laddr or not connection.pid:
+            continue
+        if connection.laddr.port == port:
             try:
                 process = psutil.Process(connection.pid)
                 family = [process, *process.children(recursive=True)]
@@ -115,12 +133,17 @@ def gpu() -> list[str]:
 
 
 async def measure(
-    settings: Settings, streams: Sequence[int], parts: Sequence[str], audio: Path | None
+    settings: Settings,
+    streams: Sequence[int],
+    parts: Sequence[str],
+    audio: Path | None,
+    rounds: int,
+    voice: str,
 ) -> dict[str, Any]:
-    """The whole run. An engine that does not answer is in the document with its error."""
+    """The whole run; `voice` is its address. An engine that does not answer is in the document, with why."""
     speech = settings.speech
     stt = SpeechToText(speech.stt_address, speech.stt_model, result_timeout_seconds=120.0)
-    tts = TextToSpeech(speech.tts_address, speech.tts_model, first_audio_timeout_seconds=120.0)
+    tts = TextToSpeech(voice, speech.tts_model, first_audio_timeout_seconds=120.0)
     llm = LanguageModel(
         settings.language.base_url,
         settings.language.model,
@@ -143,24 +166,34 @@ async def measure(
             recognising(stt, labelled, paced=False),
         )
     if "tts" in parts:
-        works["tts"] = (speech.tts_address, speaking(tts), speaking(tts))
+        works["tts"] = (voice, speaking(tts), speaking(tts))
     if "llm" in parts:
         works["llm"] = (settings.language.base_url.removesuffix("/v1"), answering(llm), answering(llm))
     try:
         for part, (address, at_once, alone) in works.items():
-            warm = await run(1, at_once, together=True)
-            if not warm["served"]:
-                document["runs"].append({"engine": part, **warm})
+            warm = Taken(1, together=True)
+            await run(warm, at_once)
+            if not warm.done:
+                document["runs"].append({"engine": part, **warm.result()})
                 continue
-            for count in streams:
-                for work, together in ((at_once, True), (alone, False)):
-                    result = await run(count, work, together=together)
-                    document["runs"].append({"engine": part, **result, "memory_mib": memory_mib(address)})
-                    show(document["runs"][-1])
+            for taken in await _in_turns(at_once, alone, streams, rounds):
+                document["runs"].append({"engine": part, **taken.result(), "memory_mib": memory_mib(address)})
+                show(document["runs"][-1])
     finally:
         await asyncio.gather(stt.close(), tts.close(), llm.close())
     document["gpu_after"] = gpu()
     return document
+
+
+async def _in_turns(at_once: Work, alone: Work, streams: Sequence[int], rounds: int) -> list[Taken]:
+    """Every kind of run in every round, so that a busy moment of the machine falls on all of them alike. In
+    a round few streams are tried several times: each kind has about as many values, with the same words."""
+    kinds = [Taken(count, together) for count in streams for together in (True, False)]
+    for _ in range(rounds):
+        for taken in kinds:
+            for first in range(0, max(_VALUES_A_ROUND, taken.streams), taken.streams):
+                await run(taken, at_once if taken.together else alone, first)
+    return kinds
 
 
 def show(result: dict[str, Any]) -> None:
@@ -186,21 +219,29 @@ def main() -> int:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--parts", nargs="+", choices=["stt", "tts", "llm"], default=["stt", "tts", "llm"])
     parser.add_argument("--audio", type=Path)
+    parser.add_argument("--rounds", type=int, default=3, help="of all kinds of runs, one after the other")
     asked = parser.parse_args()
     if asked.settings is not None:
+        settings = load_settings(asked.settings)
         document = asyncio.run(
-            measure(load_settings(asked.settings), asked.streams, asked.parts, asked.audio)
+            measure(
+                settings, asked.streams, asked.parts, asked.audio, asked.rounds, settings.speech.tts_address
+            )
         )
     else:
         from provisioning.lite.box import Box
 
-        box = Box(asked.start, asked.port_base, engines="real", overrides={"speech.max_streams": 32})
+        box = Box(asked.start, asked.port_base, engines="real", overrides={"speech": {"max_streams": 32}})
         box.prepare()
         try:
             for part, name in (("stt", "triton"), ("tts", "voice"), ("llm", "language")):
                 if part in asked.parts:
                     box.start(name)
-            document = asyncio.run(measure(box.settings, asked.streams, asked.parts, asked.audio))
+            # Coqui's, whoever is heard in calls (docs/adr/0112)
+            voice = f"127.0.0.1:{box.ports['voice']}"
+            document = asyncio.run(
+                measure(box.settings, asked.streams, asked.parts, asked.audio, asked.rounds, voice)
+            )
         finally:
             box.stop_all()
     print(save("engines", document))

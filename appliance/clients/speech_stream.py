@@ -25,7 +25,7 @@ _REQUEST_BYTES = STT_SAMPLE_RATE_HZ * 2 * 80 // 1_000
 """Frames are sent together, 80 ms at a time: a recogniser takes its steps in no smaller pieces, and each
 request costs it more than the frames do. A flush sends what there is."""
 
-_SIGN_OF_LIFE_SECONDS = 5.0
+_SIGN_OF_LIFE_SECONDS = 1.0
 """A stream without audio (a caller on hold) says so often that its client is there; a server may take back
 the place of a stream that says nothing."""
 

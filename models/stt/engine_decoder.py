@@ -17,6 +17,10 @@ from models.stt.phrases import Phrases
 MAX_SYMBOLS = 5
 """Tokens of one frame: 80 ms of speech hold no more."""
 
+PAUSE_FRAMES = 10
+"""After so much silence in a segment the prediction network begins anew: one that has said a whole sentence
+may wait for nothing but its end, and miss what is said after a pause."""
+
 
 @dataclass
 class Token:
@@ -36,6 +40,10 @@ class Decoding:
     phrases: Phrases
     tokens: list[Token] = field(default_factory=list[Token])
     frames: int = 0
+    last: int = 0
+    """Frame of the last token."""
+    spoke: bool = False
+    """Whether a token was heard since the prediction network began."""
     skip: int = 0
     """Frames that the last duration (TDT) jumps over."""
 
@@ -74,26 +82,39 @@ class GreedyTransducer:
             best: list[list[int]] = logp.argmax(2).tolist()
             jumps = self._jumps(scores)
             said: list[tuple[int, int]] = []
+            again: list[int] = []
             for index, row in enumerate(rows):
-                t = self._next_token(best[index], jumps[index], at[row], frames[row])
+                stream = streams[row]
+                fresh = stream.last + PAUSE_FRAMES - stream.frames
+                until = min(frames[row], max(fresh, at[row])) if stream.spoke else frames[row]
+                t = self._next_token(best[index], jumps[index], at[row], until)
+                if t >= until and until < frames[row]:
+                    at[row], symbols[row] = t, 0
+                    self._begin_anew(stream)
+                    again.append(row)
+                    continue
                 symbols[row] = symbols[row] + 1 if t == at[row] else 1
                 at[row] = t
                 if t >= frames[row]:
                     continue
-                stream = streams[row]
                 token = self._choose(logp[index, t], stream.phrases)
                 stream.tokens.append(Token(token, stream.frames + t, float(logp[index, t, token].exp())))
                 stream.phrases.heard(token)
+                stream.last, stream.spoke = stream.frames + t, True
                 said.append((row, token))
                 if self._durations:
                     at[row] += jumps[index][t]
                 if at[row] == t and symbols[row] >= MAX_SYMBOLS:
                     at[row] += 1
             self._say(streams, said)
-            rows = [row for row, _ in said if at[row] < frames[row]]
+            rows = again + [row for row, _ in said if at[row] < frames[row]]
         for row, stream in enumerate(streams):
             stream.frames += frames[row]
             stream.skip = max(at[row] - frames[row], 0)
+
+    def _begin_anew(self, stream: Decoding) -> None:
+        stream.output, stream.hidden, stream.spoke = self._first, self._first_hidden, False
+        stream.phrases.forget()
 
     def _next_token(self, best: list[int], jumps: list[int], at: int, frames: int) -> int:
         """The frame of the next token, or where the stream goes on after these frames."""

@@ -31,6 +31,9 @@ _MAX_INBOX = 2_000
 _HELD_SAMPLES = 60 * SAMPLE_RATE_HZ
 """The engine is given no more of one stream at a time."""
 _SWEEP_SECONDS = 0.5
+_GONE_SECONDS = 4.0
+"""When all places are taken, a stream whose client has sent nothing for so long (clients say something every
+second) gives its own up to a newcomer at once."""
 
 
 class Reply(Protocol):
@@ -51,6 +54,8 @@ class Request:
     pcm: NDArray[np.int16]
     control: Control
     reply: Reply
+    at: float = 0.0
+    """When it came, by the monotonic clock: a slow pass of the engine makes no client look silent."""
 
 
 @dataclass
@@ -62,8 +67,13 @@ class _Session:
     """Answered when the engine has heard their audio."""
     flush: Reply | None = None
     ending: Reply | None = None
-    text: str = ""
+    heard: tuple[int, int] = (0, 0)
     last_heard: float = 0.0
+
+    @property
+    def owes(self) -> bool:
+        """Whether a final result is still to come."""
+        return self.flush is not None or any(request.control.flush for request in self.inbox)
 
     def replies(self) -> Iterable[Reply]:
         yield from self.unheard
@@ -99,6 +109,7 @@ class RecogniserLoop:
         self._thread.start()
 
     def submit(self, request: Request) -> None:
+        request.at = time.monotonic()
         try:
             self._requests.put_nowait(request)
         except queue.Full:
@@ -151,7 +162,11 @@ class RecogniserLoop:
             return
         if session is None:
             return
-        session.last_heard = time.monotonic()
+        session.last_heard = request.at
+        if request.end and not request.control.flush and not session.owes:
+            session.inbox.append(request)  # what waits to be heard is of no use to anybody
+            self._ended(request.sequence, session)
+            return
         waiting = sum(waits.pcm.size for waits in session.inbox) if session.inbox else 0
         if len(session.inbox) >= _MAX_INBOX or waiting > _MAX_WAITING_SAMPLES:
             message = "The stream is further ahead of the recogniser than can be held."
@@ -166,7 +181,7 @@ class RecogniserLoop:
         if request.start:
             if session is not None:
                 raise InvalidInput("The sequence has begun already.")
-            if len(self._sessions) >= self._max_streams:
+            if len(self._sessions) >= self._max_streams and not self._place_of_a_gone_client(request.at):
                 request.reply.error("capacity", f"{AT_CAPACITY}: all {self._max_streams} streams are taken.")
                 return None
             language = self._engine.language_of(request.control.language)
@@ -175,6 +190,15 @@ class RecogniserLoop:
         elif session is None:
             request.reply.error("unavailable", "The stream is not known: it was refused, idle or ended.")
         return session
+
+    def _place_of_a_gone_client(self, now: float) -> bool:
+        """Ends the stream that has been silent longest, if its client must be gone."""
+        sequence, session = min(self._sessions.items(), key=lambda item: item[1].last_heard)
+        if now - session.last_heard <= _GONE_SECONDS:
+            return False
+        _log.info("a client has gone, its place is given away", streams=len(self._sessions))
+        self._close(sequence, "unavailable", "Nothing was said for too long.")
+        return True
 
     def _feed(self, sequence: int, session: _Session) -> None:
         """Gives the engine what it may have: nothing behind a flush that is not answered yet."""
@@ -222,7 +246,7 @@ class RecogniserLoop:
         if session.flush is not None and not stream.flushing:
             session.flush.result(self._result(session, final=True))
             self._engine.begin_segment(stream)
-            session.text = ""
+            session.heard = (0, 0)
             flushed, session.flush = session.flush, None
             self._release(session)
             if session.ending is not None:
@@ -239,9 +263,9 @@ class RecogniserLoop:
             self._feed(sequence, session)
 
     def _changed(self, session: _Session) -> bool:
-        heard = len(session.stream.decoding.tokens)
-        before, session.text = session.text, str(heard)
-        return session.text != before
+        tokens = session.stream.decoding.tokens  # of which the oldest may have been forgotten
+        before, session.heard = session.heard, (len(tokens), tokens[-1].frame)
+        return session.heard != before
 
     def _release(self, session: _Session) -> None:
         self._finish(session, session.unheard)

@@ -27,7 +27,8 @@ class Limits:
 
     max_streams: int
     idle_seconds: float = 12.0
-    """A stream without any request for so long has lost its client; clients say something every 5 s."""
+    """A stream without any request for so long has lost its client; clients say something every
+    second."""
     threads: int = 1
     """Of the processor, for one pass of the model."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ import structlog
 from appliance.clients import kserve
 from appliance.errors import Unavailable
 from models.offline import OFFLINE
+from models.processes import die_with_parent
 from models.triton.environments import Environments
 from models.triton.repository import DRAIN_FILE, MODEL
 
@@ -29,13 +29,8 @@ START_SECONDS = 300.0
 STOP_SECONDS = 9.0
 _POLL_SECONDS = 0.2
 _KEPT_LINES = 400
-_PR_SET_PDEATHSIG = 1
 _REASON = re.compile(r"TritonModelException: (?P<text>.+?)(?:\\n|\n)")
 _SECOND_REASON = re.compile(r"(?P<text>\w*(?:Error|Exception): .+?)(?:\\n|\n)")
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class TritonServer:
@@ -100,7 +95,7 @@ class TritonServer:
             text=True,
             errors="replace",
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         threading.Thread(target=self._copy, args=(self._process,), daemon=True).start()
 

@@ -8,7 +8,6 @@ Exit codes: 0 stopped, 1 vLLM ended by itself, 2 the settings or the model are w
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import signal
@@ -30,6 +29,7 @@ from models.llm.vllm.launch import DRAIN_SECONDS, Limits, command, environment
 from models.llm.vllm.middleware import WARM_UP_HEADER
 from models.llm.vllm.profiles import LaunchProfile, choose, load_profiles
 from models.opened import OpenedModel, open_model
+from models.processes import adopt_orphans, die_with_parent, end_descendants
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +37,6 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 _START_SECONDS = 900.0
 _PROBE_SECONDS = 5.0
 _POLL_SECONDS = 0.5
-_SET_PDEATHSIG = 1
 _LONG_ENOUGH = "This is the first question after the start. " * 8
 """vLLM's CPU build dies of a very short first prompt; a long one is also the better proof."""
 
@@ -63,10 +62,6 @@ def profile_for(settings: Settings) -> LaunchProfile:
     return choose(load_profiles(), engines.device, memory_mib, named=engines.launch_profile)
 
 
-def _die_with_the_parent() -> None:
-    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGTERM)
-
-
 class Server:
     """vLLM as a child, from its start to its end."""
 
@@ -89,7 +84,7 @@ class Server:
             command(vllm, opened, profile, host, port, alias=settings.language.model),
             env=environment(os.environ, profile, self._limits, _REPOSITORY),
             stdin=subprocess.DEVNULL,
-            preexec_fn=_die_with_the_parent,
+            preexec_fn=die_with_parent,
         )
         self._stopping = threading.Event()
 
@@ -143,6 +138,7 @@ class Server:
     def kill(self) -> None:
         self._child.kill()
         self._child.wait()
+        end_descendants()
 
 
 def main() -> int:
@@ -158,6 +154,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     _log.info("starting vllm", model=opened.name, profile=profile.name)
+    adopt_orphans()
     with tempfile.TemporaryDirectory(prefix="trunkline-language-") as folder:
         server = Server(opened, profile, settings, Path(folder))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -168,7 +165,10 @@ def main() -> int:
             print(f"The language model could not be proven: {error}", file=sys.stderr)
             server.kill()
             return 1
-        return server.wait()
+        try:
+            return server.wait()
+        finally:
+            end_descendants()  # the engine's core does not notice that the web server was killed
 
 
 if __name__ == "__main__":

@@ -45,16 +45,21 @@ def language_box(engines_box: Box) -> Box:
 
 
 @pytest.fixture(scope="session")
-def random_box() -> Iterator[Box]:
-    """vLLM serves a model with random weights: it says anything at all."""
+def _random_box() -> Iterator[Box]:
     directory = REPOSITORY / "var" / f"test-{TEST_PORT}-random"
     box = real_box(directory, FIRST_PORT + 400)
     if not manifest_file(directory).exists():
         make_random_model(directory / "random-weights")
         add("demo-chat", directory / "random-weights", manifest_file(directory))
-    box.start("dialogue", "language")
     try:
         yield box
     finally:
         if not KEEP:
             box.stop_all()
+
+
+@pytest.fixture
+def random_box(_random_box: Box) -> Box:
+    """vLLM serves a model with random weights: it says anything at all. A test may end it."""
+    _random_box.start("dialogue", "language")
+    return _random_box

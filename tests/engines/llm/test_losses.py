@@ -100,7 +100,6 @@ async def test_frozen_in_mid_answer_the_fallback_goes_on(random_box: Box) -> Non
 
 
 async def test_killed_in_mid_answer_the_fallback_goes_on_and_nothing_is_left(random_box: Box) -> None:
-    """The last test of this server: it is not waited for again."""
     pids = _engine(random_box)
     pieces: list[str] = []
     async with model_of(random_box, gap_timeout_seconds=10.0) as model:

@@ -14,6 +14,7 @@ import pytest
 from appliance.clients import kserve
 from appliance.clients.kserve import Tensor
 from appliance.clients.speech import SpeechToText, SttStream
+from tests.engines.stt.conftest import ROOM_FOR_ALL
 from tests.engines.stt.said import PATIENCE_SECONDS, client_of, hear, held_out, pcm_of
 from tests.engines.stt.triton_process import TritonProcess
 
@@ -114,7 +115,7 @@ async def _pushed(stream: SttStream, pcm: bytes, behind_ms: int) -> None:
 async def test_forty_minutes_without_a_pause_are_held_and_stay_small(triton: TritonProcess) -> None:
     client = client_of(triton.address)
     pcm = pcm_of(SENTENCE)
-    passage = pcm * (10 * 32_000 // len(pcm) + 1)
+    passage = pcm * (19 * 32_000 // len(pcm))
     backend = next(process for process in triton.tree() if "stub" in process.name())
     before = backend.memory_info().rss
     async with asyncio.timeout(4 * PATIENCE_SECONDS), client.stream() as stream:
@@ -127,5 +128,29 @@ async def test_forty_minutes_without_a_pause_are_held_and_stay_small(triton: Tri
         words = result.text.split()
         assert 100 < len(words) <= 1_000
         assert words[-20:].count(SENTENCE.text.split()[0]) >= 1
+    await _all_places_are_free(client)
     await client.close()
     assert backend.memory_info().rss - before < 300 * 2**20
+
+
+async def _all_places_are_free(client: SpeechToText) -> None:
+    """As many streams as there are places, each with a word of its own, at the same time."""
+    heard = await asyncio.gather(*(hear(client, pcm_of(SENTENCE)) for _ in range(ROOM_FOR_ALL)))
+    assert len({result.text for result in heard}) == 1
+
+
+async def test_who_leaves_in_the_midst_of_a_long_talk_leaves_no_place_taken(triton: TritonProcess) -> None:
+    client = client_of(triton.address)
+    pcm = pcm_of(SENTENCE)
+    for _ in range(2):
+        async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
+            for _ in range(ROOM_FOR_ALL):
+                tasks.create_task(_talk_and_leave(client, pcm * (60 * 32_000 // len(pcm))))
+    await _all_places_are_free(client)
+    await client.close()
+
+
+async def _talk_and_leave(client: SpeechToText, pcm: bytes) -> None:
+    async with client.stream() as stream:
+        await stream.push(pcm)
+        await anext(stream)

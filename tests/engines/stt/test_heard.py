@@ -74,3 +74,12 @@ async def test_what_is_served_is_told(triton: TritonProcess) -> None:
     assert facts["model"] == "demo-recogniser"
     assert len(facts["sha256"]) == 64
     assert facts["version"]
+
+
+async def test_what_is_said_after_a_pause_is_heard_in_the_same_segment(triton: TritonProcess) -> None:
+    client = client_of(triton.address)
+    texts = (DEMO[1], DEMO[0], DEMO[3])
+    silence = bytes(32_000)
+    result = await hear(client, b"".join(pcm_of(Spoken(text, "flite:slt", 1.0)) + silence for text in texts))
+    await client.close()
+    assert result.text == " ".join(texts)
