@@ -127,11 +127,15 @@ async def test_the_gateway_is_restarted_under_live_calls(box: Box, pbx_of_box: C
     async with conversation(box, pbx_of_box, "202") as call:
         box.kill("asterisk")  # a restart that says goodbye to nobody; the supervisor brings it back
 
+        async def row() -> Row:
+            return (await call.records.rows("SELECT * FROM calls WHERE id = %s", call.row["id"]))[0]
+
         async def row_ended() -> bool:
-            rows = await call.records.rows("SELECT * FROM calls WHERE id = %s", call.row["id"])
-            return rows[0]["ended_at"] is not None
+            return (await row())["ended_at"] is not None
 
         await until(row_ended, "the lost call is reported as ended")
+        ended_by = (await row())["ended_by"]
+        assert ended_by != "agent", "nobody noticed; the agent has given up after a long silence"
     await asyncio.to_thread(box.start, "asterisk")
     await bridge_ready(box)
     await nothing_is_left(box)
