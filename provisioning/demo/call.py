@@ -18,6 +18,7 @@ from provisioning.caller import Leg, SipCaller
 from provisioning.caller.dialogue import Dialogue
 from provisioning.caller.persona import booking_caller
 from provisioning.caller.voice import read_recording, utterances
+from provisioning.demo.asked import asked_of, difference
 from provisioning.demo.call_records import CallRecords
 from provisioning.demo.display import Display
 from provisioning.demo.report import booking_of, recording_of, turns_of
@@ -101,6 +102,10 @@ class DemoCall:
         stored = await self.records.stored_recording(row["id"])
         seen = await look_at(self.box.settings.object_store, stored["bucket"], stored["object"])
         turns = turns_of(await self.records.turns(row["id"]), self.dialogue.exchanges)
+        booking = booking_of(await self.records.bookings(row["id"]), TIMEZONE)
+        # What is said in a recording is not known.
+        said = [] if self.recording is not None else [each.said for each in self.dialogue.exchanges]
+        asked = asked_of(said)
         return {
             "call_id": str(row["id"]),
             "sip_call_id": leg.call_id,
@@ -108,7 +113,9 @@ class DemoCall:
             "ended_by": row["ended_by"],
             "turns": turns,
             "false_cut_offs": sum(exchange.cut_off for exchange in self.dialogue.exchanges),
-            "booking": booking_of(await self.records.bookings(row["id"]), TIMEZONE),
+            "booking": booking,
+            "asked": asked.as_json(),
+            "booking_differs": difference(asked, booking),
             "recording": recording_of(stored, seen),
             "agent_seconds": round(await self._agent_seconds(row["id"]), 1),
             "seconds": round((leg.ended_ns - leg.answered_ns) / 1e9, 1),

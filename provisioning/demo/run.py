@@ -88,10 +88,10 @@ async def _place(
 
 
 def _is_good(result: dict[str, Any], *, asked: bool) -> bool:
-    """A call that asked for an appointment has one; every call has its encrypted recording."""
+    """A call that asked for an appointment has that very one; every call has its encrypted recording."""
     recording = result["recording"]
     kept = recording["encrypted"] and recording["sha256_matches"]
-    return bool(kept and (result["booking"] is not None or not asked))
+    return bool(kept and not result["booking_differs"] and (result["booking"] is not None or not asked))
 
 
 def _tell(
@@ -111,6 +111,8 @@ def _tell(
         rows.append((f"{prefix}outcome", f"{result['outcome']} after {result['seconds']:.0f} s"))
         rows.append((f"{prefix}median latency", spread))
         rows.append((f"{prefix}booking", booking_line(result["booking"]) if result["booking"] else "none"))
+        if result["booking_differs"]:
+            rows.append((f"{prefix}BUT", result["booking_differs"]))
     recording = first["recording"]
     length = f"{recording['seconds']:.0f} s, {recording['channels']} channels"
     word = "encrypted" if recording["encrypted"] else "NOT ENCRYPTED"

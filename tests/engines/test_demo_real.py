@@ -40,7 +40,10 @@ def test_the_call_books_by_the_real_engines(demo: subprocess.CompletedProcess[st
     assert demo.returncode == 0, demo.stdout[-3000:] + demo.stderr[-3000:]
     report: dict[str, Any] = json.loads(demo.stdout)
     assert report["outcome"] == "booked"
-    assert report["booking"]["name"]
+    assert report["booking_differs"] == ""
+    assert report["booking"]["name"].lower() == report["asked"]["name"]
+    assert report["asked"]["day"]
+    assert report["asked"]["time"]
     engines = {each["part"]: each for each in report["engines"]["engines"]}
     assert set(engines) == {"recogniser", "language", "voice"}
     for each in engines.values():
@@ -56,7 +59,7 @@ def test_the_call_books_by_the_real_engines(demo: subprocess.CompletedProcess[st
     assert "espeak-ng" in report["engines"]["note"]
     versions = {each["name"]: each["version"] for each in report["components"]}
     assert {"triton", "voice", "language"} <= set(versions)
-    assert "speech" not in versions
+    assert versions["speech"]  # the lite voice is heard until a trained one is added (docs/adr/0112)
 
 
 @pytest.mark.timeout(900)
