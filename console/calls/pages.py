@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -30,7 +31,7 @@ from console.calls.search_form import (
     values_of,
 )
 from console.calls.timing import STAGES, waterfall
-from console.web.dependencies import AnyRequest
+from console.web.dependencies import AnyRequest, seen_by_guests
 from console.web.features import NavigationEntry
 from console.web.page import Page
 from console.web.wiring import Wiring
@@ -233,7 +234,8 @@ async def _opened(wiring: Wiring, request: AnyRequest, token: str) -> sharing.Op
 @get("/shared/{token:str}", public=True)
 async def shared(request: AnyRequest, page: Page, wiring: Wiring, token: str) -> Response[str]:
     opened = await _opened(wiring, request, token)
-    return page.render(
+    seen = await seen_by_guests(wiring, sharing.ShareToken.parse(token).organization_id)
+    return replace(page, viewer=seen).render(
         "calls/shared.html",
         may_play=opened.with_recording,
         sound_base=f"/shared/{token}/recordings",

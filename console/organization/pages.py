@@ -19,6 +19,7 @@ from appliance.errors import Conflict, InvalidInput
 from appliance.organizations import api_keys, settings_service
 from appliance.organizations.domain import KeyInput, NewKey, OrganizationInput, ShownOrganization
 from appliance.usage.service import usage_of_month
+from console.organization.branding import style_sheet
 from console.web.dependencies import AnyRequest
 from console.web.features import NavigationEntry
 from console.web.form_errors import WHOLE, sentences
@@ -35,7 +36,11 @@ REDACTIONS = {
     "email_addresses": "E-mail addresses",
 }
 _PATHS = {
+    "branding.display_name": "text",
+    "branding.accent": "text",
     "consent.text": "text",
+    "retention.recordings_days": "int",
+    "retention.calls_days": "int",
     "quota.minutes_per_month": "int",
     "quota.warn_at_percent": "int",
 }
@@ -57,12 +62,13 @@ def _read(data: Form) -> tuple[OrganizationInput | None, dict[str, Any], dict[st
         name: data.get(name, "").replace("\x00", "").replace("\r\n", "\n").strip()
         for name in (*_PLAIN, *_PATHS)
     }
+    values["branding.accent"] = values["branding.accent"].lower()
     values["redaction.kinds"] = tuple(kind for kind in REDACTIONS if f"redaction.{kind}" in data)
     given: dict[str, Any] = {name: values[name] for name in _PLAIN}
     given["redaction"] = {"kinds": values["redaction.kinds"]}
     for path, kind in _PATHS.items():
         group, name = path.split(".")
-        if values[path] or kind == "text":
+        if values[path] or (kind == "text" and path != "branding.accent"):
             given.setdefault(group, {})[name] = values[path]
     try:
         return OrganizationInput.model_validate(given), values, {}
@@ -79,6 +85,7 @@ def _words(path: str, kind: str, message: str) -> str:
         "timezone": "Choose a time zone of the list, such as Europe/Berlin.",
         "language": "Give a language of two or three letters, such as en.",
         "name": "Give a name of 1 to 120 letters.",
+        "branding.accent": "Give a colour as # and six digits of 0-9 and a-f, such as #0b6e4f.",
     }
     if kind == "int_parsing":
         return "Give a whole number."
@@ -114,10 +121,6 @@ async def save(page: Page, work: Work, actor: Actor, data: Form) -> Response[str
     if wanted is not None:
         try:
             async with work.tenant() as uow:
-                stored = await settings_service.get_organization(uow, actor)
-                # What this page does not show stays as programs have set it.
-                kept = {"retention": stored.retention, "branding": stored.branding}
-                wanted = wanted.model_copy(update=kept)
                 await settings_service.change_organization(
                     uow, actor, wanted, revision=data.get("revision") or None
                 )
@@ -220,4 +223,4 @@ async def revoke_key(page: Page, work: Work, actor: Actor, key_id: UUID) -> Redi
     return page.redirect("/organization/keys", notice=f"“{key.name}” is refused from now on.")
 
 
-ROUTES = [show, save, usage, keys, create_key, revoke_key]
+ROUTES = [show, save, usage, keys, create_key, revoke_key, style_sheet]

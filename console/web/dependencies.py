@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from litestar import Request
@@ -10,6 +12,7 @@ from sqlalchemy import select
 
 from appliance.access.domain import Actor
 from appliance.access.sessions import Session
+from appliance.organizations.settings_service import settings_of
 from appliance.organizations.tables import Organization
 from console.web.cookies import NOTICE
 from console.web.guard import SignInNeeded
@@ -53,12 +56,9 @@ async def provide_page(request: AnyRequest, wiring: Wiring) -> Page:
 
 
 async def _viewer(wiring: Wiring, actor: Actor, session: Session | None) -> Viewer:
-    organization: Organization | None = None
+    seen = await seen_by_guests(wiring, actor.organization_id) if actor.organization_id else Viewer()
     choices: list[OrganizationChoice] = []
     member_of = list(session.member.organizations) if session is not None else []
-    if actor.organization_id is not None:
-        async with wiring.work_of(actor.organization_id) as uow:
-            organization = await uow.session.get(Organization, actor.organization_id)
     if len(member_of) > 1:
         async with wiring.work_of_router() as uow:
             rows = await uow.session.execute(
@@ -67,11 +67,20 @@ async def _viewer(wiring: Wiring, actor: Actor, session: Session | None) -> View
                 .order_by(Organization.name)
             )
             choices = [OrganizationChoice(row.id, row.name) for row in rows]
+    email = session.member.email if session is not None else None
+    return replace(seen, actor=actor, email=email, organizations=tuple(choices))
+
+
+async def seen_by_guests(wiring: Wiring, organization_id: UUID) -> Viewer:
+    """An organization's name, colour, time zone and language, for whoever looks at something of its own."""
+    async with wiring.work_of(organization_id) as uow:
+        organization = await uow.session.get(Organization, organization_id)
+        branding = (await settings_of(uow)).branding
+    if organization is None:
+        return Viewer()
     return Viewer(
-        actor=actor,
-        email=session.member.email if session is not None else None,
-        organization_name=organization.name if organization is not None else "",
-        timezone=ZoneInfo(organization.timezone) if organization is not None else ZoneInfo("UTC"),
-        language=organization.language if organization is not None else "en",
-        organizations=tuple(choices),
+        organization_name=branding.display_name or organization.name,
+        accent=branding.accent or "",
+        timezone=ZoneInfo(organization.timezone),
+        language=organization.language,
     )

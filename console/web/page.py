@@ -34,6 +34,8 @@ class Viewer:
     actor: Actor | None = None
     email: str | None = None
     organization_name: str = ""
+    accent: str = ""
+    """`#rrggbb` of the organization, or nothing."""
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     language: str = "en"
     organizations: tuple[OrganizationChoice, ...] = ()

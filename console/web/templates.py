@@ -28,6 +28,7 @@ def make_templates(found: Sequence[Feature]) -> Environment:
     environment = Environment(
         loader=ChoiceLoader([FileSystemLoader(FOLDER / "templates"), PrefixLoader(own)]),
         autoescape=select_autoescape(default=True, default_for_string=True),
+        auto_reload=False,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
