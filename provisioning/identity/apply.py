@@ -17,6 +17,7 @@ from appliance.errors import Unavailable
 from appliance.settings import Settings
 from provisioning.identity.declaration import SiteIdentity, read_declaration
 from provisioning.identity.first_login import ensure_first_login
+from provisioning.identity.second_factor import ask_members
 from provisioning.lite.keycloak_account import PROVISIONER
 from provisioning.lite.part import Site
 from provisioning.lite.settings_file import read_secret
@@ -78,6 +79,8 @@ class Apply:
         self._service_accounts()
         self._directories()
         self._providers()
+        if self._site.second_factor == "required":
+            self._changes += ask_members(self._admin)
         return self._changes
 
     def _realm(self) -> None:

@@ -9,13 +9,22 @@ from typing import Any
 
 import httpx
 import pytest
+from keycloak import KeycloakAdmin
 
 from provisioning.lite.box import Box
 from tests.console.people import PASSWORD, Person
 
-__all__ = ["PASSWORD", "Browser", "Person"]
+__all__ = ["PASSWORD", "Browser", "Person", "ask_nobody"]
 
 TIMEOUT_SECONDS = 60.0
+
+
+def ask_nobody(realm: KeycloakAdmin) -> None:
+    """Takes back what `second_factor: required` asked of everybody: other tests sign in without one."""
+    for user in realm.get_users({}):
+        if "CONFIGURE_TOTP" in user.get("requiredActions", []):
+            left = [action for action in user["requiredActions"] if action != "CONFIGURE_TOTP"]
+            realm.update_user(user["id"], {**user, "requiredActions": left})
 
 
 class Browser:

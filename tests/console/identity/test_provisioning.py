@@ -15,6 +15,7 @@ from appliance.errors import InvalidInput
 from provisioning.identity.apply import apply_to_site
 from provisioning.identity.declaration import FILE_NAME, read_declaration
 from provisioning.lite.box import Box
+from tests.console.identity.conftest import ask_nobody
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 
@@ -70,6 +71,7 @@ def declared(keycloak_box: Box, realm: KeycloakAdmin, tmp_path: Path) -> Iterato
     for alias in ("company", "partner"):
         realm.delete_idp(alias)
     apply_to_site(keycloak_box.site)
+    ask_nobody(realm)
 
 
 def test_a_second_run_changes_nothing(keycloak_box: Box) -> None:
