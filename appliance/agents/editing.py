@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from appliance.access.domain import Actor, Right
@@ -23,12 +23,15 @@ from appliance.agents.editing_domain import (
 from appliance.agents.tables import Agent, AgentDraft, AgentVersion
 from appliance.audit.service import record
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.revision import check_revision, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, InvalidInput, NotFound
 from appliance.telephony.tables import Number
 from appliance.webhooks.outbox import announce
+
+_MISSING = "The agent does not exist."
 
 
 async def list_agents(
@@ -41,13 +44,8 @@ async def list_agents(
 ) -> Listed[ShownAgent]:
     """The agents, the newest first: those at work, or the archived ones."""
     actor.must(Right.AGENTS_READ)
-    checked_limit(limit)
     statement = _agents().where(Agent.archived_at.is_not(None) if archived else Agent.archived_at.is_(None))
-    if cursor:
-        statement = statement.where(tuple_(Agent.created_at, Agent.id) < tuple_(*decode_cursor(cursor)))
-    rows = await uow.session.execute(
-        statement.order_by(Agent.created_at.desc(), Agent.id.desc()).limit(limit + 1)
-    )
+    rows = await uow.session.execute(newest_first(statement, Agent.created_at, Agent.id, cursor, limit))
     return one_page(rows.all(), limit, lambda row: (row.Agent.created_at, row.Agent.id), _shown_agent)
 
 
@@ -55,7 +53,7 @@ async def get_agent(uow: UnitOfWork, actor: Actor, agent_id: UUID) -> ShownAgent
     actor.must(Right.AGENTS_READ)
     row = (await uow.session.execute(_agents().where(Agent.id == agent_id))).one_or_none()
     if row is None:
-        raise NotFound("The agent does not exist.")
+        raise NotFound(_MISSING)
     return _shown_agent(row)
 
 
@@ -91,7 +89,7 @@ async def rename_agent(
     uow: UnitOfWork, actor: Actor, agent_id: UUID, name: str, *, revision: str | None = None
 ) -> ShownAgent:
     actor.must(Right.AGENTS_WRITE)
-    agent = await _locked(uow, agent_id)
+    agent = await row_to_change(uow, Agent, agent_id, _MISSING)
     check_revision(revision, revision_of(await get_agent(uow, actor, agent_id)))
     before = agent.name
     if before != name:
@@ -107,7 +105,7 @@ async def get_draft(uow: UnitOfWork, actor: Actor, agent_id: UUID) -> ShownDraft
     actor.must(Right.AGENTS_READ)
     agent = await uow.session.get(Agent, agent_id)
     if agent is None:
-        raise NotFound("The agent does not exist.")
+        raise NotFound(_MISSING)
     return await _draft(uow, agent)
 
 
@@ -122,7 +120,7 @@ async def save_draft(
 ) -> ShownDraft:
     """Keeps the draft as it is, with its flaws. Conflict when somebody saved since `revision` was read."""
     actor.must(Right.AGENTS_WRITE)
-    agent = await _locked(uow, agent_id)
+    agent = await row_to_change(uow, Agent, agent_id, _MISSING)
     before = await _draft(uow, agent)
     check_revision(revision, before.revision)
     row = await uow.session.scalar(select(AgentDraft).where(AgentDraft.agent_id == agent_id))
@@ -160,7 +158,7 @@ async def publish(
     InvalidInput with the first flaw of the draft; Conflict when it was saved since `revision` was read.
     """
     actor.must(Right.AGENTS_PUBLISH)
-    agent = await _locked(uow, agent_id)
+    agent = await row_to_change(uow, Agent, agent_id, _MISSING)
     _not_archived(agent)
     draft = await _draft(uow, agent)
     check_revision(revision, draft.revision)
@@ -194,7 +192,7 @@ async def roll_back(
 ) -> ShownVersion:
     """Lets an earlier version answer again. The draft stays as it is."""
     actor.must(Right.AGENTS_PUBLISH)
-    agent = await _locked(uow, agent_id)
+    agent = await row_to_change(uow, Agent, agent_id, _MISSING)
     check_revision(revision, revision_of(await get_agent(uow, actor, agent_id)))
     _not_archived(agent)
     version = await _version(uow, agent_id, version_id)
@@ -217,7 +215,7 @@ async def archive_agent(
 ) -> ShownAgent:
     """Takes an agent out of the way, or back. Conflict while a number still leads to it."""
     actor.must(Right.AGENTS_WRITE)
-    agent = await _locked(uow, agent_id)
+    agent = await row_to_change(uow, Agent, agent_id, _MISSING)
     shown = await get_agent(uow, actor, agent_id)
     check_revision(revision, revision_of(shown))
     if (agent.archived_at is not None) == archived:
@@ -241,16 +239,12 @@ async def list_versions(
 ) -> Listed[ShownVersion]:
     """The versions of an agent, the newest first."""
     actor.must(Right.AGENTS_READ)
-    checked_limit(limit)
     agent = await uow.session.get(Agent, agent_id)
     if agent is None:
-        raise NotFound("The agent does not exist.")
+        raise NotFound(_MISSING)
     statement = select(AgentVersion).where(AgentVersion.agent_id == agent_id)
-    if cursor:
-        after = tuple_(*decode_cursor(cursor))
-        statement = statement.where(tuple_(AgentVersion.created_at, AgentVersion.id) < after)
     rows = await uow.session.scalars(
-        statement.order_by(AgentVersion.created_at.desc(), AgentVersion.id.desc()).limit(limit + 1)
+        newest_first(statement, AgentVersion.created_at, AgentVersion.id, cursor, limit)
     )
     return one_page(
         rows.all(), limit, lambda row: (row.created_at, row.id), lambda row: _shown_version(row, agent)
@@ -350,15 +344,6 @@ async def _draft(uow: UnitOfWork, agent: Agent) -> ShownDraft:
         revision=revision_of({"snapshot": snapshot, "at": at.isoformat()}),
         flaws=flaws_of(snapshot),
     )
-
-
-async def _locked(uow: UnitOfWork, agent_id: UUID) -> Agent:
-    agent = await uow.session.scalar(
-        select(Agent).where(Agent.id == agent_id).with_for_update().execution_options(populate_existing=True)
-    )
-    if agent is None:
-        raise NotFound("The agent does not exist.")
-    return agent
 
 
 async def _version(uow: UnitOfWork, agent_id: UUID, version_id: UUID) -> AgentVersion:

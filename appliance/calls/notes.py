@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from appliance.access.domain import Actor, Right
 from appliance.audit.service import record
 from appliance.calls import tables
 from appliance.calls.archive_domain import ShownNote
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import NotFound
 
@@ -52,16 +53,11 @@ async def callbacks(
 ) -> Listed[ShownNote]:
     """The messages that agents took for a person, the newest first: open ones, or those that are done."""
     actor.must(Right.BOOKINGS_READ)
-    checked_limit(limit)
     note = tables.CallNote
     statement = select(note).where(
         note.author.is_(None), note.done_at.is_not(None) if done else note.done_at.is_(None)
     )
-    if cursor:
-        statement = statement.where(tuple_(note.created_at, note.id) < tuple_(*decode_cursor(cursor)))
-    rows = await uow.session.scalars(
-        statement.order_by(note.created_at.desc(), note.id.desc()).limit(limit + 1)
-    )
+    rows = await uow.session.scalars(newest_first(statement, note.created_at, note.id, cursor, limit))
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), shown_note)
 
 
@@ -70,13 +66,8 @@ async def set_callback_done(
 ) -> ShownNote:
     """Marks a message as dealt with, or as open again; the same twice changes nothing."""
     actor.must(Right.BOOKINGS_WRITE)
-    row = await uow.session.scalar(
-        select(tables.CallNote)
-        .where(tables.CallNote.id == note_id, tables.CallNote.author.is_(None))
-        .with_for_update()
-    )
-    if row is None:
-        raise NotFound("The message does not exist.")
+    note = tables.CallNote
+    row = await row_to_change(uow, note, note_id, "The message does not exist.", note.author.is_(None))
     if (row.done_at is not None) != done:
         row.done_at, row.done_by = (now, actor.name) if done else (None, None)
         action = "callbacks.done" if done else "callbacks.reopened"

@@ -21,6 +21,7 @@ from appliance.calls.archive import call_detail
 from appliance.calls.archive_domain import CallDetail, NewLink, ShownLink
 from appliance.calls.archive_tables import ShareLink
 from appliance.database.identifiers import uuid7
+from appliance.database.locking import row_to_change
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import InvalidInput, NotFound
 
@@ -97,9 +98,7 @@ async def links_of(uow: UnitOfWork, actor: Actor, call_id: UUID) -> list[ShownLi
 async def revoke_link(uow: UnitOfWork, actor: Actor, link_id: UUID, now: datetime) -> ShownLink:
     """The link opens nothing from now on."""
     actor.must(Right.CALLS_WRITE)
-    row = await uow.session.scalar(select(ShareLink).where(ShareLink.id == link_id).with_for_update())
-    if row is None:
-        raise NotFound("The link does not exist.")
+    row = await row_to_change(uow, ShareLink, link_id, "The link does not exist.")
     if row.revoked_at is None:
         row.revoked_at = now
         await record(uow, actor, "calls.share_revoked", f"call:{row.call_id}", after={"link_id": link_id})

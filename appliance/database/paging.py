@@ -7,10 +7,12 @@ import binascii
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
 
 from appliance.errors import InvalidInput
 
@@ -53,6 +55,23 @@ def checked_limit(limit: int) -> int:
     if not 1 <= limit <= MAX_LIMIT:
         raise InvalidInput(f"The limit must be between 1 and {MAX_LIMIT}.", field="limit")
     return limit
+
+
+def newest_first(
+    statement: Select[Any],
+    created_at: InstrumentedAttribute[datetime],
+    row_id: InstrumentedAttribute[UUID],
+    cursor: str | None,
+    limit: int,
+) -> Select[Any]:
+    """The statement of one page for `one_page`: the newest rows behind the cursor, one more than `limit`.
+
+    InvalidInput for a limit outside of 1 to 200, and for a cursor that this list did not give out.
+    """
+    checked_limit(limit)
+    if cursor:
+        statement = statement.where(tuple_(created_at, row_id) < tuple_(*decode_cursor(cursor)))
+    return statement.order_by(created_at.desc(), row_id.desc()).limit(limit + 1)
 
 
 def one_page(

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access.domain import Actor, ActorKind, Right
 from appliance.audit.service import record
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import InvalidInput, NotAllowed, NotFound
 from appliance.organizations.console_tables import ApiKey
@@ -34,12 +35,8 @@ async def list_keys(
 ) -> Listed[ShownKey]:
     """The keys, also revoked ones, the newest first."""
     actor.must(Right.KEYS_READ)
-    checked_limit(limit)
-    statement = select(ApiKey)
-    if cursor:
-        statement = statement.where(tuple_(ApiKey.created_at, ApiKey.id) < tuple_(*decode_cursor(cursor)))
     rows = await uow.session.scalars(
-        statement.order_by(ApiKey.created_at.desc(), ApiKey.id.desc()).limit(limit + 1)
+        newest_first(select(ApiKey), ApiKey.created_at, ApiKey.id, cursor, limit)
     )
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), _shown)
 
@@ -85,9 +82,7 @@ async def create_key(uow: UnitOfWork, actor: Actor, wanted: KeyInput, now: datet
 async def revoke_key(uow: UnitOfWork, actor: Actor, key_id: UUID, now: datetime) -> ShownKey:
     """It is refused from the next request on. Revoked twice: the first stays."""
     actor.must(Right.KEYS_WRITE)
-    row = await uow.session.scalar(select(ApiKey).where(ApiKey.id == key_id).with_for_update())
-    if row is None:
-        raise NotFound("The API key does not exist.")
+    row = await row_to_change(uow, ApiKey, key_id, "The API key does not exist.")
     if row.revoked_at is None:
         row.revoked_at = now
         await record(uow, actor, "keys.revoked", f"api_key:{key_id}", before={"name": row.name})

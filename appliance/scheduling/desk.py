@@ -12,13 +12,23 @@ from sqlalchemy.exc import IntegrityError
 from appliance.access.domain import Actor, Right
 from appliance.audit.service import record
 from appliance.database.engine import violated_constraint
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import (
+    DEFAULT_LIMIT,
+    Listed,
+    checked_limit,
+    decode_cursor,
+    newest_first,
+    one_page,
+)
 from appliance.database.revision import check_revision, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, InvalidInput, NotFound
 from appliance.scheduling.desk_domain import ShownBooking, ShownOrder
 from appliance.scheduling.service import hold_calendar
 from appliance.scheduling.tables import NO_OVERLAP, Booking, Calendar, Order
+
+_MISSING = "The booking does not exist."
 
 
 async def list_bookings(
@@ -54,7 +64,7 @@ async def get_booking(uow: UnitOfWork, actor: Actor, booking_id: UUID) -> ShownB
     actor.must(Right.BOOKINGS_READ)
     row = await uow.session.get(Booking, booking_id, populate_existing=True)
     if row is None:
-        raise NotFound("The booking does not exist.")
+        raise NotFound(_MISSING)
     return _shown(row)
 
 
@@ -63,7 +73,7 @@ async def cancel_booking(
 ) -> ShownBooking:
     """Frees its time. Cancelled twice: the first stays."""
     actor.must(Right.BOOKINGS_WRITE)
-    row = await _locked(uow, booking_id)
+    row = await row_to_change(uow, Booking, booking_id, _MISSING)
     before = _shown(row)
     check_revision(revision, revision_of(before))
     if row.cancelled_at is None:
@@ -89,7 +99,7 @@ async def move_booking(
     Conflict when the time is taken (`slot_taken`) or the booking was cancelled; InvalidInput for the past.
     """
     actor.must(Right.BOOKINGS_WRITE)
-    row = await _locked(uow, booking_id)
+    row = await row_to_change(uow, Booking, booking_id, _MISSING)
     before = _shown(row)
     check_revision(revision, revision_of(before))
     if row.cancelled_at is not None:
@@ -123,13 +133,7 @@ async def list_orders(
 ) -> Listed[ShownOrder]:
     """The orders, the newest first."""
     actor.must(Right.BOOKINGS_READ)
-    checked_limit(limit)
-    statement = select(Order)
-    if cursor:
-        statement = statement.where(tuple_(Order.created_at, Order.id) < tuple_(*decode_cursor(cursor)))
-    rows = await uow.session.scalars(
-        statement.order_by(Order.created_at.desc(), Order.id.desc()).limit(limit + 1)
-    )
+    rows = await uow.session.scalars(newest_first(select(Order), Order.created_at, Order.id, cursor, limit))
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), _shown_order)
 
 
@@ -139,18 +143,6 @@ async def get_order(uow: UnitOfWork, actor: Actor, order_id: UUID) -> ShownOrder
     if row is None:
         raise NotFound("The order does not exist.")
     return _shown_order(row)
-
-
-async def _locked(uow: UnitOfWork, booking_id: UUID) -> Booking:
-    row = await uow.session.scalar(
-        select(Booking)
-        .where(Booking.id == booking_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound("The booking does not exist.")
-    return row
 
 
 def _starts(row: Booking) -> datetime:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from appliance.access.domain import Actor, Right
@@ -14,7 +14,8 @@ from appliance.agents.tables import Agent
 from appliance.audit.service import record
 from appliance.database.engine import violated_constraint
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.revision import check_revision, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, NotFound
@@ -43,13 +44,7 @@ async def list_trunks(
 ) -> Listed[ShownTrunk]:
     """The trunks, the newest first."""
     actor.must(Right.TRUNKS_READ)
-    checked_limit(limit)
-    statement = select(Trunk)
-    if cursor:
-        statement = statement.where(tuple_(Trunk.created_at, Trunk.id) < tuple_(*decode_cursor(cursor)))
-    rows = await uow.session.scalars(
-        statement.order_by(Trunk.created_at.desc(), Trunk.id.desc()).limit(limit + 1)
-    )
+    rows = await uow.session.scalars(newest_first(select(Trunk), Trunk.created_at, Trunk.id, cursor, limit))
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), _shown_trunk)
 
 
@@ -77,7 +72,7 @@ async def change_trunk(
 ) -> ShownTrunk:
     """Sets everything anew but the passwords that are left out."""
     actor.must(Right.TRUNKS_WRITE)
-    row = await _locked(uow, Trunk, trunk_id, "The trunk does not exist.")
+    row = await row_to_change(uow, Trunk, trunk_id, "The trunk does not exist.")
     before = _shown_trunk(row)
     check_revision(revision, revision_of(before))
     await _write_trunk(uow, keys, row, wanted)
@@ -96,7 +91,7 @@ async def change_trunk(
 async def delete_trunk(uow: UnitOfWork, actor: Actor, trunk_id: UUID, *, revision: str | None = None) -> None:
     """Conflict while a number is bound to it; its calls stay."""
     actor.must(Right.TRUNKS_WRITE)
-    row = await _locked(uow, Trunk, trunk_id, "The trunk does not exist.")
+    row = await row_to_change(uow, Trunk, trunk_id, "The trunk does not exist.")
     before = _shown_trunk(row)
     check_revision(revision, revision_of(before))
     bound = await uow.session.scalar(select(Number.number).where(Number.trunk_id == trunk_id).limit(1))
@@ -121,15 +116,10 @@ async def list_numbers(
 ) -> Listed[ShownNumber]:
     """The numbers (of an agent, if one is named), the newest first."""
     actor.must(Right.NUMBERS_READ)
-    checked_limit(limit)
     statement = _numbers()
     if agent_id is not None:
         statement = statement.where(Number.agent_id == agent_id)
-    if cursor:
-        statement = statement.where(tuple_(Number.created_at, Number.id) < tuple_(*decode_cursor(cursor)))
-    rows = await uow.session.execute(
-        statement.order_by(Number.created_at.desc(), Number.id.desc()).limit(limit + 1)
-    )
+    rows = await uow.session.execute(newest_first(statement, Number.created_at, Number.id, cursor, limit))
     return one_page(rows.all(), limit, lambda row: (row.Number.created_at, row.Number.id), _shown_number)
 
 
@@ -153,7 +143,7 @@ async def change_number(
     uow: UnitOfWork, actor: Actor, number_id: UUID, wanted: NumberInput, *, revision: str | None
 ) -> ShownNumber:
     actor.must(Right.NUMBERS_WRITE)
-    row = await _locked(uow, Number, number_id, "The number does not exist.")
+    row = await row_to_change(uow, Number, number_id, "The number does not exist.")
     before = await _number(uow, number_id)
     check_revision(revision, revision_of(before))
     await _write_number(uow, row, wanted)
@@ -174,7 +164,7 @@ async def delete_number(
 ) -> None:
     """It is not answered any more; its calls stay."""
     actor.must(Right.NUMBERS_WRITE)
-    row = await _locked(uow, Number, number_id, "The number does not exist.")
+    row = await row_to_change(uow, Number, number_id, "The number does not exist.")
     before = await _number(uow, number_id)
     check_revision(revision, revision_of(before))
     await uow.session.delete(row)
@@ -214,15 +204,6 @@ async def set_hours(uow: UnitOfWork, actor: Actor, wanted: Hours, *, revision: s
         after=after.model_dump(mode="json"),
     )
     return after
-
-
-async def _locked(uow: UnitOfWork, table: type[Any], row_id: UUID, missing: str) -> Any:
-    row = await uow.session.scalar(
-        select(table).where(table.id == row_id).with_for_update().execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound(missing)
-    return row
 
 
 async def _write_trunk(uow: UnitOfWork, keys: KeyRing, row: Trunk, wanted: TrunkInput) -> None:

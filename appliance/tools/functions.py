@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from jsonschema import Draft202012Validator
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from appliance.access.domain import Actor, Right
@@ -20,7 +20,8 @@ from appliance.audit.service import record
 from appliance.calls.domain import ToolDescription
 from appliance.clients.outbound_http import OutboundHttp, checked_url
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.revision import check_revision, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, InvalidInput, NotFound, TrunklineError
@@ -29,6 +30,8 @@ from appliance.security.keys import KeyRing
 from appliance.tools.functions_domain import FunctionInput, ShownFunction, Tried
 from appliance.tools.tables import Function
 from appliance.wire import storable_json
+
+_MISSING = "The function does not exist."
 
 _PLAIN = (
     *("name", "description", "method", "url", "headers", "auth", "auth_name"),
@@ -103,12 +106,8 @@ async def list_functions(
 ) -> Listed[ShownFunction]:
     """The functions, the newest first."""
     actor.must(Right.FUNCTIONS_READ)
-    checked_limit(limit)
-    statement = select(Function)
-    if cursor:
-        statement = statement.where(tuple_(Function.created_at, Function.id) < tuple_(*decode_cursor(cursor)))
     rows = await uow.session.scalars(
-        statement.order_by(Function.created_at.desc(), Function.id.desc()).limit(limit + 1)
+        newest_first(select(Function), Function.created_at, Function.id, cursor, limit)
     )
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), _shown)
 
@@ -117,7 +116,7 @@ async def get_function(uow: UnitOfWork, actor: Actor, function_id: UUID) -> Show
     actor.must(Right.FUNCTIONS_READ)
     row = await uow.session.get(Function, function_id, populate_existing=True)
     if row is None:
-        raise NotFound("The function does not exist.")
+        raise NotFound(_MISSING)
     return _shown(row)
 
 
@@ -145,7 +144,7 @@ async def change_function(
 ) -> ShownFunction:
     """Agents use the function under its name: a published version calls it as it is set now."""
     actor.must(Right.FUNCTIONS_WRITE)
-    row = await _locked(uow, function_id)
+    row = await row_to_change(uow, Function, function_id, _MISSING)
     before = _shown(row)
     check_revision(revision, revision_of(before))
     await _write(uow, keys, row, wanted)
@@ -160,7 +159,7 @@ async def delete_function(
     uow: UnitOfWork, actor: Actor, function_id: UUID, *, revision: str | None = None
 ) -> None:
     actor.must(Right.FUNCTIONS_WRITE)
-    row = await _locked(uow, function_id)
+    row = await row_to_change(uow, Function, function_id, _MISSING)
     before = _shown(row)
     check_revision(revision, revision_of(before))
     await uow.session.delete(row)
@@ -180,7 +179,7 @@ async def try_function(
     actor.must(Right.FUNCTIONS_WRITE)
     row = await uow.session.get(Function, function_id)
     if row is None:
-        raise NotFound("The function does not exist.")
+        raise NotFound(_MISSING)
     wrong = argument_error(row.parameters, arguments)
     if wrong:
         raise InvalidInput(wrong, field="arguments")
@@ -221,18 +220,6 @@ def _with_query(row: Function, arguments: dict[str, Any]) -> str:
         name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()
     }
     return f"{row.url}{'&' if '?' in row.url else '?'}{urlencode(plain)}"
-
-
-async def _locked(uow: UnitOfWork, function_id: UUID) -> Function:
-    row = await uow.session.scalar(
-        select(Function)
-        .where(Function.id == function_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound("The function does not exist.")
-    return row
 
 
 async def _write(uow: UnitOfWork, keys: KeyRing, row: Function, wanted: FunctionInput) -> None:
