@@ -10,15 +10,18 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from appliance.access.domain import Right
 from appliance.database.paging import DEFAULT_LIMIT, MAX_LIMIT
 from appliance.database.revision import revision_of
+from appliance.errors import InvalidInput
+from console.web.form_errors import sentences
 
 AnyRequest = Request[Any, Any, State]
 _Handler = TypeVar("_Handler")
 _Shown = TypeVar("_Shown", bound=BaseModel)
+_Given = TypeVar("_Given", bound=BaseModel)
 
 Cursor = Annotated[
     str | None,
@@ -146,6 +149,15 @@ def deletes(path: str, *, right: Right, operation: str, **more: Any) -> Callable
     return delete(
         path, right=right, operation_id=operation, responses=problems(404, 409, 412, 422, 428), **more
     )
+
+
+def understood(model: type[_Given], **given: Any) -> _Given:
+    """What a query's parameters mean together; InvalidInput names the first that cannot be meant."""
+    try:
+        return model(**given)
+    except ValidationError as error:
+        field, sentence = next(iter(sentences(error).items()))
+        raise InvalidInput(sentence, field=field) from error
 
 
 def etag(revision: str) -> str:

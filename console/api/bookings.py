@@ -14,7 +14,6 @@ from appliance.access.domain import Actor, Right
 from appliance.calls import notes
 from appliance.calls.archive_domain import ShownNote
 from appliance.database.paging import Listed
-from appliance.errors import InvalidInput
 from appliance.scheduling import desk
 from appliance.scheduling.desk_domain import ShownBooking, ShownOrder
 from appliance.wire import Moment
@@ -29,6 +28,7 @@ from console.api.answers import (
     reads,
     replaces,
     tagged,
+    understood,
 )
 from console.web.work import Work
 
@@ -39,6 +39,11 @@ class Given(BaseModel):
 
 class BookingChange(Given):
     starts_at: Moment = Field(examples=["2030-01-31T12:00:00Z"])
+
+
+class Period(Given):
+    since: Moment | None
+    until: Moment | None
 
 
 class CallbackChange(Given):
@@ -56,12 +61,16 @@ async def list_bookings(
     cancelled: Annotated[bool | None, Parameter(query="cancelled", required=False)] = None,
 ) -> Listed[ShownBooking]:
     """Appointments in the order of their beginning."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and (moment.tzinfo is None or not 2000 <= moment.year < 2200):
-            raise InvalidInput("must be a time with a zone, between 2000 and 2200.", field=name)
+    period = understood(Period, since=since, until=until)
     async with work.tenant() as uow:
         return await desk.list_bookings(
-            uow, actor, since=since, until=until, cancelled=cancelled, cursor=cursor, limit=limit
+            uow,
+            actor,
+            since=period.since,
+            until=period.until,
+            cancelled=cancelled,
+            cursor=cursor,
+            limit=limit,
         )
 
 

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from litestar.response import Stream
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.access.domain import Actor, Right
 from appliance.agents.tables import Agent
@@ -31,7 +31,7 @@ from appliance.calls.archive_domain import (
 from appliance.calls.domain import AdmissionRefused, Outcome
 from appliance.clients.problem_documents import error_of_problem
 from appliance.database.paging import Listed
-from appliance.errors import Conflict, InvalidInput, NotFound, Unavailable
+from appliance.errors import Conflict, NotFound, Unavailable
 from appliance.recordings.playback import Playback, wav_bytes
 from appliance.wire import Moment, ShortText
 from console.api.answers import (
@@ -44,8 +44,8 @@ from console.api.answers import (
     problems,
     reads,
     tagged,
+    understood,
 )
-from console.web.form_errors import sentences
 from console.web.wiring import Wiring
 from console.web.work import Work
 
@@ -97,24 +97,18 @@ async def call_filter(
     min_latency_ms: Annotated[float | None, Parameter(query="min_latency_ms", ge=0, required=False)] = None,
 ) -> CallFilter:
     """The filter as the query says it. Times need a zone."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and (moment.tzinfo is None or not 2000 <= moment.year < 2200):
-            raise InvalidInput("must be a time with a zone, between 2000 and 2200.", field=name)
-    try:
-        return CallFilter(
-            number=number,
-            text=text,
-            outcome=tuple(outcome or ()),
-            agent_id=agent_id,
-            live=live,
-            without_tests=without_tests,
-            since=since,
-            until=until,
-            min_latency_ms=min_latency_ms,
-        )
-    except ValidationError as error:
-        field, sentence = next(iter(sentences(error).items()))
-        raise InvalidInput(sentence, field=field) from error
+    return understood(
+        CallFilter,
+        number=number,
+        text=text,
+        outcome=tuple(outcome or ()),
+        agent_id=agent_id,
+        live=live,
+        without_tests=without_tests,
+        since=since,
+        until=until,
+        min_latency_ms=min_latency_ms,
+    )
 
 
 @reads("/calls", right=Right.CALLS_READ, operation="listCalls", one=False)
