@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, Literal, cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, exists, func, or_, select, tuple_
+from sqlalchemy import func, select
 
 from appliance.access.domain import Actor, Right
-from appliance.agents.tables import Agent, AgentVersion
 from appliance.calls import tables
 from appliance.calls.archive_domain import (
     CallDetail,
@@ -23,7 +20,15 @@ from appliance.calls.archive_domain import (
     ShownToolCall,
     ShownTurn,
 )
-from appliance.calls.archive_tables import CallSummary
+from appliance.calls.finding import (
+    by_index,
+    call_line,
+    call_lines,
+    line_fields,
+    number_part,
+    page_statement,
+    versions_of,
+)
 from appliance.calls.masking import with_masks
 from appliance.calls.notes import notes_of
 from appliance.database.paging import (
@@ -31,7 +36,6 @@ from appliance.database.paging import (
     Listed,
     checked_limit,
     decode_cursor,
-    encode_cursor,
     one_page,
 )
 from appliance.database.unit_of_work import UnitOfWork
@@ -40,12 +44,7 @@ from appliance.organizations.settings_service import settings_of
 from appliance.recordings.tables import Recording
 from appliance.scheduling.tables import Booking, Order
 
-_NOT_OF_A_NUMBER = re.compile(r"[^0-9+*#]+")
-_MATCHES_AT_ONCE = 400
-_ROUNDS = 10
 _DETAIL_ROWS = 20_000
-
-_RECORDED = exists().where(Recording.call_id == tables.Call.id, Recording.state == "stored")
 
 
 async def search(
@@ -62,144 +61,14 @@ async def search(
     actor.must(Right.CALLS_READ)
     checked_limit(limit)
     after = decode_cursor(cursor) if cursor else None
-    versions = await _versions_of(uow, wanted.agent_id)
+    versions = await versions_of(uow, wanted.agent_id)
     if wanted.text.strip():
         actor.must(Right.TRANSCRIPTS_READ)
-        return await _by_index(uow, "calls_with_words", wanted.text, wanted, versions, after, limit)
-    if part := _number_part(wanted):
-        return await _by_index(uow, "calls_with_number", part, wanted, versions, after, limit)
-    rows = (await uow.session.execute(_page(wanted, versions, after, limit))).all()
-    return one_page(rows, limit, lambda row: (row.Call.created_at, row.Call.id), _line)
-
-
-async def _versions_of(uow: UnitOfWork, agent_id: UUID | None) -> list[UUID] | None:
-    """Asked first, so that the planner knows how many calls they have; None: no agent was asked for."""
-    if agent_id is None:
-        return None
-    return list(await uow.session.scalars(select(AgentVersion.id).where(AgentVersion.agent_id == agent_id)))
-
-
-def _page(
-    wanted: CallFilter, versions: list[UUID] | None, after: tuple[datetime, UUID] | None, limit: int
-) -> Any:
-    call = tables.Call
-    statement = _lines().where(*_conditions(wanted, versions))
-    if after is not None:
-        statement = statement.where(tuple_(call.created_at, call.id) < tuple_(*after))
-    return statement.order_by(call.created_at.desc(), call.id.desc()).limit(limit + 1)
-
-
-def _lines() -> Any:
-    call = tables.Call
-    return (
-        select(
-            call,
-            AgentVersion.version,
-            AgentVersion.agent_id,
-            Agent.name.label("agent_name"),
-            CallSummary.turns,
-            CallSummary.latency_p50_ms,
-            CallSummary.latency_p95_ms,
-            _RECORDED.label("has_recording"),
-        )
-        .outerjoin(AgentVersion, AgentVersion.id == call.agent_version_id)
-        .outerjoin(Agent, Agent.id == AgentVersion.agent_id)
-        .outerjoin(CallSummary, CallSummary.call_id == call.id)
-    )
-
-
-def _number_part(wanted: CallFilter) -> str:
-    """What of a number was asked for: its digits, or the name of a softphone as it was written."""
-    return _NOT_OF_A_NUMBER.sub("", wanted.number) or wanted.number.strip()
-
-
-def _conditions(wanted: CallFilter, versions: list[UUID] | None) -> list[ColumnElement[bool]]:
-    call = tables.Call
-    found: list[ColumnElement[bool]] = []
-    if part := _number_part(wanted):
-        found.append(
-            or_(call.caller.contains(part, autoescape=True), call.called.contains(part, autoescape=True))
-        )
-    if wanted.outcome:
-        found.append(call.outcome.in_(wanted.outcome))
-    if versions is not None:
-        found.append(call.agent_version_id.in_(versions))
-    if wanted.direction is not None:
-        found.append(call.direction == wanted.direction)
-    if wanted.without_tests:
-        found.append(call.direction != "test")
-    if wanted.live is not None:
-        found.append(call.ended_at.is_(None) if wanted.live else call.ended_at.is_not(None))
-    if wanted.since is not None:
-        found.append(call.created_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(call.created_at < wanted.until)
-    if wanted.min_latency_ms is not None:
-        found.append(CallSummary.latency_p95_ms >= wanted.min_latency_ms)
-    return found
-
-
-async def _by_index(
-    uow: UnitOfWork,
-    function: Literal["calls_with_words", "calls_with_number"],
-    sought: str,
-    wanted: CallFilter,
-    versions: list[UUID] | None,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-) -> Listed[CallLine]:
-    """Asks an index for the newest calls, and what else is asked of those; a few times at most."""
-    found: list[Row[Any]] = []
-    most = limit + 1
-    for _ in range(_ROUNDS):
-        at, row_id = after or (None, None)
-        matching = getattr(func, function)(sought, wanted.since, wanted.until, at, row_id, most)
-        columns = matching.table_valued("call_id", "call_created_at")
-        matches = (await uow.session.execute(select(columns.c.call_id, columns.c.call_created_at))).all()
-        call = tables.Call
-        rows = await uow.session.execute(
-            _lines()
-            .where(call.id.in_([match.call_id for match in matches]), *_conditions(wanted, versions))
-            .order_by(call.created_at.desc(), call.id.desc())
-        )
-        found += rows.all()
-        if len(found) > limit:
-            return one_page(found, limit, lambda row: (row.Call.created_at, row.Call.id), _line)
-        if len(matches) < most:
-            return Listed(items=[_line(row) for row in found])
-        after, most = (matches[-1].call_created_at, matches[-1].call_id), _MATCHES_AT_ONCE
-    assert after is not None
-    return Listed(items=[_line(row) for row in found], next_cursor=encode_cursor(*after))
-
-
-def _line(row: Row[Any]) -> CallLine:
-    return CallLine.model_validate(_fields(row))
-
-
-def _fields(row: Row[Any]) -> dict[str, Any]:
-    call: tables.Call = row.Call
-    return {
-        "id": call.id,
-        "direction": call.direction,
-        "status": call.status,
-        "outcome": call.outcome,
-        "caller": call.caller,
-        "caller_name": call.caller_name,
-        "called": call.called,
-        "agent_id": row.agent_id,
-        "agent_name": row.agent_name,
-        "agent_version": row.version,
-        "created_at": call.created_at,
-        "answered_at": call.answered_at,
-        "ended_at": call.ended_at,
-        "seconds": (call.ended_at - call.answered_at).total_seconds()
-        if call.ended_at and call.answered_at
-        else None,
-        "turns": row.turns,
-        "latency_p50_ms": row.latency_p50_ms,
-        "latency_p95_ms": row.latency_p95_ms,
-        "has_recording": row.has_recording,
-    }
+        return await by_index(uow, "calls_with_words", wanted.text, wanted, versions, after, limit)
+    if part := number_part(wanted):
+        return await by_index(uow, "calls_with_number", part, wanted, versions, after, limit)
+    rows = (await uow.session.execute(page_statement(wanted, versions, after, limit))).all()
+    return one_page(rows, limit, lambda row: (row.Call.created_at, row.Call.id), call_line)
 
 
 async def detail(uow: UnitOfWork, actor: Actor, call_id: UUID) -> CallDetail:
@@ -210,7 +79,7 @@ async def detail(uow: UnitOfWork, actor: Actor, call_id: UUID) -> CallDetail:
 
 async def call_detail(uow: UnitOfWork, call_id: UUID, *, with_words: bool) -> CallDetail:
     """As `detail`, without asking who: for a share link, whose opening was allowed by who made it."""
-    row = (await uow.session.execute(_lines().where(tables.Call.id == call_id))).one_or_none()
+    row = (await uow.session.execute(call_lines().where(tables.Call.id == call_id))).one_or_none()
     if row is None:
         raise NotFound("The call does not exist.")
     call: tables.Call = row.Call
@@ -233,7 +102,7 @@ async def call_detail(uow: UnitOfWork, call_id: UUID, *, with_words: bool) -> Ca
             tables.TranscriptSegment.index,
         )
     found = CallDetail.model_validate(
-        _fields(row)
+        line_fields(row)
         | {
             "agent_version_id": call.agent_version_id,
             "number_id": call.number_id,

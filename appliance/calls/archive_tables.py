@@ -30,7 +30,15 @@ class CallSummary(OfOrganization, Base):
     __table_args__ = (
         same_organization("call_id", "calls"),
         Index("ix_call_summaries_latency", "organization_id", "latency_p95_ms"),
-        Index("ix_call_summaries_words", "organization_id", "words", postgresql_using="gin"),
+        Index(
+            "ix_call_summaries_words",
+            "organization_id",
+            text("date_trunc('month', (call_created_at AT TIME ZONE 'UTC'))"),
+            text("((call_created_at AT TIME ZONE 'UTC')::date)"),
+            "words",
+            postgresql_using="gin",
+            postgresql_with={"fastupdate": "off"},
+        ),
         Index(
             "ix_call_summaries_newest",
             "organization_id",
