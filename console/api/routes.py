@@ -10,7 +10,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 
 from appliance.errors import Conflict
-from console.api import agents, bookings, calls, events, functions, organization, telephony, webhooks
+from console.api import agents, bookings, calls, events, functions, organization, telephony, webhooks, widgets
 from console.api.calls import call_filter
 from console.api.events import provide_call_events
 from console.api.frame import Repetition, RequestCount, actor_of_key, on_conflict
@@ -27,6 +27,7 @@ _FEATURES = {
     "Bookings": (bookings,),
     "Organization": (organization,),
     "Webhooks": (webhooks,),
+    "Widgets": (widgets,),
 }
 _ABOUT = """\
 Everything that the console can do, for programs.

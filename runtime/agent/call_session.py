@@ -16,6 +16,7 @@ from appliance.calls.dispatch import DispatchMetadata
 from appliance.calls.domain import CallContext, Finish
 from appliance.clients.tool_api import ToolApiClient
 from appliance.settings import Settings
+from runtime.agent.captions import Captions
 from runtime.agent.conversation import Conversation, Engine, Engines, TurnModels
 from runtime.agent.ear import Ear
 from runtime.agent.ending import Ending
@@ -31,6 +32,7 @@ from runtime.agent.speaker import Speaker
 from runtime.agent.tools import CallTools
 from runtime.agent.turn_reports import TurnReports
 from runtime.agent.turns import TurnLog
+from runtime.agent.typed import TypedWords
 
 _log = structlog.get_logger(__name__)
 
@@ -64,6 +66,7 @@ class CallSession:
         )
         self._link = RoomLink(job.room, f"sip-{metadata.call_id}", self)
         self._speaker = Speaker(self._recorder, self._audible)
+        self._typed = TypedWords(job.room, f"sip-{metadata.call_id}", self._take_typed)
         self._ear = Ear(self._recorder)
         self._log = TurnLog()
         self._reports = TurnReports(self._api, metadata.call_id, self._log)
@@ -75,6 +78,7 @@ class CallSession:
         self._pulse: Pulse | None = None
         self._phrases: Phrases | None = None
         self._tools: CallTools | None = None
+        self._captions: Captions | None = None
         self._conversation: Conversation | None = None
         self._ending: Ending | None = None
 
@@ -106,6 +110,9 @@ class CallSession:
         assert self._pulse is not None
         self._tasks.add(self._pulse.run(), "pulse")
         self._tasks.add(self._reports.run(), "turn-reports")
+        if self._captions is not None:
+            self._tasks.add(self._captions.run(), "captions")
+            self._tasks.add(self._typed.run(), "typed")
         self._link.scan()
         await self._link.say_state("ready")
         _log.info("ready", attempt=self._attempt)
@@ -147,6 +154,8 @@ class CallSession:
             self._log,
             failure_sentence=snapshot.sentences.tool_failed,
         )
+        if context.direction == "web":
+            self._captions = Captions(self._job.room, f"sip-{self.call_id}", after=self._speaker.spoken_text)
         self._conversation = Conversation(
             context,
             prompt,
@@ -157,6 +166,7 @@ class CallSession:
             self._speaker,
             self._log,
             self,
+            self._captions,
         )
         self._ending = Ending(
             snapshot.escalation.target,
@@ -271,12 +281,16 @@ class CallSession:
         assert self._phrases is not None
         assert self._context is not None
         assert self._pulse is not None
+        reads = self._link.caller_only_reads
+        if reads:
+            self._conversation.write_only()
+            self._pulse.read_slowly()
         if self._attempt > 1:
             if self._context.conversation and self._context.conversation[-1].role == "caller":
                 self._conversation.answer()
             else:
                 self._say("go_on")
-        elif not (self._phrases.ready("consent") and self._phrases.ready("greeting")):
+        elif not reads and not (self._phrases.ready("consent") and self._phrases.ready("greeting")):
             self.engine_failed("tts")
         else:
             self._say("consent", interruptible=False)
@@ -294,9 +308,17 @@ class CallSession:
         await self._conversation.interrupt()
         self._conversation.answer(as_words(keys))
 
+    async def _take_typed(self, text: str) -> None:
+        if self._conversation is None or self._answered_at is None:
+            return
+        self.word_heard()
+        await self._conversation.typed(text)
+
     def _announced(self, text: str) -> None:
         """The agent was heard outside the conversation."""
         now = time.time()
+        if self._captions is not None:
+            self._captions.said(text)
         self._log.agent_said(text, at=now)
         at = self.recording_ms(now)
         self._log.spoke("agent", text, starts_ms=at, ends_ms=at)

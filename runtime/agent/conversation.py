@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 from appliance.calls.domain import CallContext
 from appliance.clients.language import LanguageModel
 from appliance.clients.speech import TTS_SAMPLE_RATE_HZ, SpeechToText, SttResult, TextToSpeech
+from runtime.agent.captions import Captions
 from runtime.agent.ear import Ear
 from runtime.agent.end_of_turn import EndOfTurn
 from runtime.agent.plugins.llm import RemoteLLM
@@ -90,11 +92,13 @@ class Conversation:
         speaker: Speaker,
         log: TurnLog,
         listener: ConversationListener,
+        captions: Captions | None = None,
     ) -> None:
         snapshot = context.snapshot
         self._log = log
         self._listener = listener
         self._speaker = speaker
+        self._captions = captions
         self._committed = True
         """False while the caller speaks or has spoken what no turn was made of yet: work is speculative."""
         self._turn_text = ""
@@ -151,7 +155,7 @@ class Conversation:
         )
         self._session.input.audio = ear
         self._session.output.audio = speaker
-        self._session.output.transcription = speaker.spoken_text
+        self._session.output.transcription = captions or speaker.spoken_text
         self._session.on("user_state_changed", self._user_state)
         self._session.on("agent_state_changed", self._agent_state)
         self._session.on("user_input_transcribed", self._transcribed)
@@ -183,6 +187,16 @@ class Conversation:
             self._session.generate_reply()
         else:
             self._session.generate_reply(user_input=caller_text)
+
+    async def typed(self, text: str) -> None:
+        """The caller wrote instead of speaking: it ends what the agent says, but for what must be heard."""
+        with contextlib.suppress(RuntimeError):  # this speech is not to be interrupted; the answer follows it
+            await self._session.interrupt()
+        self._session.generate_reply(user_input=text)
+
+    def write_only(self) -> None:
+        """From now on the agent is read and not heard."""
+        self._session.output.set_audio_enabled(False)
 
     async def interrupt(self) -> None:
         """Ends what the agent says or is about to say."""
@@ -220,6 +234,8 @@ class Conversation:
     def _transcribed(self, event: UserInputTranscribedEvent) -> None:
         if event.transcript.strip():
             self._listener.word_heard()
+            if self._captions is not None:
+                self._captions.heard(event.transcript, final=event.is_final)
 
     def _item_added(self, event: ConversationItemAddedEvent) -> None:
         item = event.item

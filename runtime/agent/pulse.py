@@ -14,6 +14,7 @@ from runtime.agent.silence import Busy, SilenceTimer
 from runtime.agent.watchdog import CallWatchdog
 
 _TICK_SECONDS = 0.1
+_READING_SECONDS = 90.0
 
 
 class PulseListener(Protocol):
@@ -43,6 +44,7 @@ class Pulse:
     ) -> None:
         self._listener = listener
         self._clock = clock
+        self._snapshot = snapshot
         self._silence = SilenceTimer(
             prompt_after_seconds=snapshot.silence.prompt_after_seconds,
             end_after_seconds=snapshot.silence.end_after_seconds,
@@ -53,6 +55,14 @@ class Pulse:
         self._started_at: float | None = None
         self._stopped = False
         self._held = False
+
+    def read_slowly(self) -> None:
+        """Before `start`: the caller reads and writes, which takes longer than to listen and speak."""
+        silence = self._snapshot.silence
+        self._silence = SilenceTimer(
+            prompt_after_seconds=max(silence.prompt_after_seconds, _READING_SECONDS),
+            end_after_seconds=max(silence.end_after_seconds, _READING_SECONDS),
+        )
 
     def start(self) -> None:
         """The call is answered."""

@@ -62,6 +62,12 @@ class RoomLink:
                 if publication.track is not None:
                     self._track(publication.track, publication, caller)
 
+    @property
+    def caller_only_reads(self) -> bool:
+        """Whether the caller neither speaks nor hears: somebody who writes on a web site."""
+        caller = self._room.remote_participants.get(self._caller)
+        return caller is not None and caller.attributes.get("trunkline.mode") == "text"
+
     async def say_state(self, state: Literal["ready", "finished"]) -> None:
         """Sets `trunkline.agent`; failing to is logged, as the room may be gone."""
         try:

@@ -17,6 +17,7 @@ TRUNK = {"name": "Matrix", "host": "pbx.example.com"}
 NUMBER = {"number": "+4930999999001", "agent_id": "{agent_id}"}
 FUNCTION = {"name": "matrix_fn", "description": "x", "url": "https://example.com/"}
 WEBHOOK = {"url": "https://example.com/", "events": ["call.ended"]}
+WIDGET = {"name": "Matrix", "title": "Matrix", "agent_id": "{agent_id}"}
 ORGANIZATION = {"name": "Matrix", "timezone": "UTC"}
 
 
@@ -98,6 +99,21 @@ RULES: dict[str, Rule] = {
     "listWebhookDeliveries": Rule(Right.WEBHOOKS_READ),
     "getWebhookDelivery": Rule(Right.WEBHOOKS_READ),
     "replayWebhookDelivery": Rule(Right.WEBHOOKS_WRITE),
+    "listHooks": Rule(Right.WEBHOOKS_READ),
+    "createHook": Rule(Right.WEBHOOKS_WRITE, {"name": "Matrix"}),
+    "getHook": Rule(Right.WEBHOOKS_READ),
+    "changeHook": Rule(Right.WEBHOOKS_WRITE, {"name": "Matrix"}),
+    "deleteHook": Rule(Right.WEBHOOKS_WRITE),
+    "renewHookSecret": Rule(Right.WEBHOOKS_WRITE),
+    "tryHook": Rule(Right.WEBHOOKS_WRITE, {}),
+    "listHookRequests": Rule(Right.WEBHOOKS_READ),
+    "getHookRequest": Rule(Right.WEBHOOKS_READ),
+    "replayHookRequest": Rule(Right.WEBHOOKS_WRITE),
+    "listWidgets": Rule(Right.WIDGETS_READ),
+    "createWidget": Rule(Right.WIDGETS_WRITE, WIDGET),
+    "getWidget": Rule(Right.WIDGETS_READ),
+    "changeWidget": Rule(Right.WIDGETS_WRITE, WIDGET),
+    "deleteWidget": Rule(Right.WIDGETS_WRITE),
 }
 
 

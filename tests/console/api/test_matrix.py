@@ -18,7 +18,8 @@ from appliance.organizations.console_tables import ApiKey
 from appliance.recordings.tables import Recording
 from appliance.scheduling.tables import Booking, Order
 from appliance.tools.tables import Function
-from appliance.webhooks.tables import WebhookDelivery, WebhookEndpoint
+from appliance.webhooks.tables import InboundHook, InboundRequest, WebhookDelivery, WebhookEndpoint
+from appliance.widgets.tables import Widget
 from tests.console.api.conftest import ALL_RIGHTS, ProgramMaker
 from tests.console.api.operations import RULES, Operation, filled, operations
 from tests.console.conftest import SignIn
@@ -35,6 +36,9 @@ _ROW_OF = {
     "key_id": ApiKey,
     "endpoint_id": WebhookEndpoint,
     "delivery_id": WebhookDelivery,
+    "hook_id": InboundHook,
+    "request_id": InboundRequest,
+    "widget_id": Widget,
 }
 
 
