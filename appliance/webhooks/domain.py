@@ -76,6 +76,7 @@ class ShownDelivery(Shown):
     replay_of: UUID | None
     last_status: int | None
     last_error: str | None
+    last_duration_ms: int | None
 
 
 class ShownTry(Shown):
@@ -83,6 +84,8 @@ class ShownTry(Shown):
     status: int | None
     error: str | None
     duration_ms: int
+    answer: str | None
+    """The beginning of the answer's body, as text."""
 
 
 class DeliveryDetail(ShownDelivery):

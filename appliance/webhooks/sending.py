@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
 from appliance.clients.outbound_http import OutboundHttp
 from appliance.database.identifiers import uuid7
 from appliance.database.unit_of_work import UnitOfWork
-from appliance.errors import TrunklineError
+from appliance.errors import IntegrityError, TrunklineError
 from appliance.organizations.tables import Organization
 from appliance.security.keys import KeyRing
 from appliance.webhooks.domain import next_try
@@ -27,8 +29,11 @@ log = structlog.get_logger()
 TIMEOUT_SECONDS = 10.0
 CLAIMED_FOR = timedelta(seconds=60)
 """Longer than a try can last: who died with a claim gives it back by the clock."""
-AT_ONCE = 8
+AT_ONCE = 32
+OF_ONE_ORGANIZATION = 4
+"""Tries at a time; the rest waits its turn."""
 KEPT_FOR = timedelta(days=30)
+SHOWN_ANSWER_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -50,21 +55,40 @@ class _Letter:
 
 
 @dataclass(frozen=True)
+class _Tried:
+    status: int | None
+    error: str | None
+    duration_ms: int
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
 class WebhookSender:
     app: AsyncEngine
     router: AsyncEngine
     keys: KeyRing
     http: OutboundHttp
 
-    async def due(self, now: datetime) -> Sequence[Due]:
-        """What may be tried now, of each endpoint the oldest: a slow one costs the others one time-out."""
+    async def due(self, now: datetime, busy: Collection[UUID] = ()) -> Sequence[Due]:
+        """What may be tried now, the longest waiting first: of each endpoint one, of each organization a few.
+
+        `busy` are endpoints that are being tried: a slow receiver keeps nobody else waiting.
+        """
         table = WebhookDelivery
+        first = (
+            select(table.id, table.organization_id, table.endpoint_id, table.next_try_at)
+            .where(table.state == "waiting", table.next_try_at <= now, table.endpoint_id.not_in(busy))
+            .ext(distinct_on(table.endpoint_id))
+            .order_by(table.endpoint_id, table.next_try_at, table.id)
+            .subquery()
+        )
+        place = func.row_number().over(partition_by=first.c.organization_id, order_by=first.c.next_try_at)
+        ranked = select(first, place.label("place")).subquery()
         async with UnitOfWork(self.router, None) as uow:
             rows = await uow.session.execute(
-                select(table.id, table.organization_id, table.endpoint_id)
-                .where(table.state == "waiting", table.next_try_at <= now)
-                .distinct(table.endpoint_id)
-                .order_by(table.endpoint_id, table.next_try_at, table.id)
+                select(ranked.c.id, ranked.c.organization_id, ranked.c.endpoint_id)
+                .where(ranked.c.place <= OF_ONE_ORGANIZATION)
+                .order_by(ranked.c.next_try_at, ranked.c.id)
                 .limit(AT_ONCE)
             )
             return [Due(*row) for row in rows]
@@ -81,7 +105,7 @@ class WebhookSender:
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": signed,
         }
-        status, error, duration_ms = None, None, 0
+        started = time.monotonic()
         try:
             answer = await self.http.send(
                 "POST",
@@ -90,14 +114,15 @@ class WebhookSender:
                 content=letter.body.encode(),
                 timeout_seconds=TIMEOUT_SECONDS,
             )
-            status, duration_ms = answer.status, answer.duration_ms
-            if not 200 <= status < 300:
-                error = f"answered {status}"
+            wrong = None if 200 <= answer.status < 300 else f"answered {answer.status}"
+            said = answer.body[:SHOWN_ANSWER_BYTES].decode(errors="replace").replace("\x00", "")
+            tried = _Tried(answer.status, wrong, answer.duration_ms, said or None)
         except TrunklineError as refused:
-            error = refused.message
-        await self._write_down(due, status, error, duration_ms)
-        log.info("webhook tried", delivery_id=str(due.delivery_id), webhook=letter.event, ok=error is None)
-        return error is None
+            tried = _Tried(None, refused.message, int((time.monotonic() - started) * 1000))
+        await self._write_down(due, tried)
+        ok = tried.error is None
+        log.info("webhook tried", delivery_id=str(due.delivery_id), webhook=letter.event, ok=ok)
+        return ok
 
     async def _claim(self, due: Due, now: datetime) -> _Letter | None:
         async with UnitOfWork(self.app, due.organization_id) as uow:
@@ -111,17 +136,19 @@ class WebhookSender:
                 return None
             endpoint = await uow.session.get_one(WebhookEndpoint, row.endpoint_id)
             if not endpoint.enabled:
-                row.state = "failed"
-                return None
+                return _give_up(uow, row, "The webhook was switched off.")
             organization = await uow.session.get_one(Organization, row.organization_id)
-            secret = self.keys.decrypt_field(
-                organization.id, organization.wrapped_key, SECRET_FIELD, endpoint.id, endpoint.secret
-            )
+            try:
+                secret = self.keys.decrypt_field(
+                    organization.id, organization.wrapped_key, SECRET_FIELD, endpoint.id, endpoint.secret
+                )
+            except IntegrityError:
+                return _give_up(uow, row, "The secret cannot be opened: make a new one.")
             row.next_try_at = now + CLAIMED_FOR
             body = json.dumps(row.payload, separators=(",", ":"))
             return _Letter(endpoint.url, secret, row.event, str(row.payload["id"]), body)
 
-    async def _write_down(self, due: Due, status: int | None, error: str | None, duration_ms: int) -> None:
+    async def _write_down(self, due: Due, tried: _Tried) -> None:
         now = datetime.now(UTC)
         async with UnitOfWork(self.app, due.organization_id) as uow:
             row = await uow.session.scalar(
@@ -129,18 +156,9 @@ class WebhookSender:
             )
             if row is None:
                 return
-            uow.session.add(
-                WebhookAttempt(
-                    id=uuid7(),
-                    organization_id=due.organization_id,
-                    delivery_id=row.id,
-                    status=status,
-                    error=error,
-                    duration_ms=duration_ms,
-                )
-            )
+            uow.session.add(_attempt(row, tried))
             row.tries += 1
-            if error is None:
+            if tried.error is None:
                 row.state, row.delivered_at = "delivered", now
                 return
             again = next_try(row.tries, now)
@@ -157,3 +175,20 @@ class WebhookSender:
                     WebhookDelivery.created_at < now - KEPT_FOR, WebhookDelivery.state != "waiting"
                 )
             )
+
+
+def _give_up(uow: UnitOfWork, row: WebhookDelivery, why: str) -> None:
+    row.state = "failed"
+    uow.session.add(_attempt(row, _Tried(None, why, 0)))
+
+
+def _attempt(row: WebhookDelivery, tried: _Tried) -> WebhookAttempt:
+    return WebhookAttempt(
+        id=uuid7(),
+        organization_id=row.organization_id,
+        delivery_id=row.id,
+        status=tried.status,
+        error=tried.error,
+        duration_ms=tried.duration_ms,
+        answer=tried.answer,
+    )

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from appliance.access.domain import Actor, Right
 from appliance.audit.service import record
 from appliance.clients.outbound_http import checked_url
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.revision import check_revision, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, NotFound
@@ -34,6 +35,7 @@ from appliance.webhooks.domain import (
 from appliance.webhooks.tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 MAX_ENDPOINTS = 50
+_MISSING = "The webhook does not exist."
 SECRET_FIELD = "webhook_endpoints.secret"  # noqa: S105 - the name of a column
 
 
@@ -42,14 +44,8 @@ async def list_endpoints(
 ) -> Listed[ShownEndpoint]:
     """The endpoints, the newest first."""
     actor.must(Right.WEBHOOKS_READ)
-    checked_limit(limit)
     table = WebhookEndpoint
-    statement = select(table)
-    if cursor:
-        statement = statement.where(tuple_(table.created_at, table.id) < tuple_(*decode_cursor(cursor)))
-    rows = await uow.session.scalars(
-        statement.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
-    )
+    rows = await uow.session.scalars(newest_first(select(table), table.created_at, table.id, cursor, limit))
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), _shown)
 
 
@@ -57,7 +53,7 @@ async def get_endpoint(uow: UnitOfWork, actor: Actor, endpoint_id: UUID) -> Show
     actor.must(Right.WEBHOOKS_READ)
     row = await uow.session.get(WebhookEndpoint, endpoint_id, populate_existing=True)
     if row is None:
-        raise NotFound("The webhook does not exist.")
+        raise NotFound(_MISSING)
     return _shown(row)
 
 
@@ -86,7 +82,7 @@ async def change_endpoint(
 ) -> ShownEndpoint:
     actor.must(Right.WEBHOOKS_WRITE)
     checked_url(wanted.url)
-    row = await _locked(uow, endpoint_id)
+    row = await row_to_change(uow, WebhookEndpoint, endpoint_id, _MISSING)
     before = _shown(row)
     check_revision(revision, revision_of(before))
     _write(row, wanted)
@@ -103,10 +99,31 @@ async def change_endpoint(
     return shown
 
 
+async def switch_endpoint(
+    uow: UnitOfWork, actor: Actor, endpoint_id: UUID, *, enabled: bool
+) -> ShownEndpoint:
+    """On or off, and nothing else; the same twice changes nothing."""
+    actor.must(Right.WEBHOOKS_WRITE)
+    row = await row_to_change(uow, WebhookEndpoint, endpoint_id, _MISSING)
+    if row.enabled != enabled:
+        row.enabled = enabled
+        await uow.session.flush()
+        after = {"enabled": enabled}
+        await record(
+            uow,
+            actor,
+            "webhooks.switched",
+            f"webhook:{endpoint_id}",
+            before={"enabled": not enabled},
+            after=after,
+        )
+    return _shown(row)
+
+
 async def renew_secret(uow: UnitOfWork, actor: Actor, keys: KeyRing, endpoint_id: UUID) -> NewEndpoint:
     """A new secret, from the next try on; shown this once."""
     actor.must(Right.WEBHOOKS_WRITE)
-    row = await _locked(uow, endpoint_id)
+    row = await row_to_change(uow, WebhookEndpoint, endpoint_id, _MISSING)
     secret = await _renew(uow, keys, row)
     await uow.session.flush()
     await record(uow, actor, "webhooks.secret_renewed", f"webhook:{endpoint_id}")
@@ -118,7 +135,7 @@ async def delete_endpoint(
 ) -> None:
     """With its deliveries; what waits is not sent any more."""
     actor.must(Right.WEBHOOKS_WRITE)
-    row = await _locked(uow, endpoint_id)
+    row = await row_to_change(uow, WebhookEndpoint, endpoint_id, _MISSING)
     before = _shown(row)
     check_revision(revision, revision_of(before))
     await uow.session.delete(row)
@@ -139,17 +156,12 @@ async def list_deliveries(
 ) -> Listed[ShownDelivery]:
     """The deliveries of an endpoint, the newest first."""
     await get_endpoint(uow, actor, endpoint_id)
-    checked_limit(limit)
     table = WebhookDelivery
     statement = select(table).where(table.endpoint_id == endpoint_id)
     if state is not None:
         statement = statement.where(table.state == state)
-    if cursor:
-        statement = statement.where(tuple_(table.created_at, table.id) < tuple_(*decode_cursor(cursor)))
     rows = (
-        await uow.session.scalars(
-            statement.order_by(table.created_at.desc(), table.id.desc()).limit(limit + 1)
-        )
+        await uow.session.scalars(newest_first(statement, table.created_at, table.id, cursor, limit))
     ).all()
     last = await _last_tries(uow, [row.id for row in rows])
     return one_page(
@@ -174,7 +186,13 @@ async def get_delivery(uow: UnitOfWork, actor: Actor, delivery_id: UUID) -> Deli
         **_delivery(row, tries[-1] if tries else None).model_dump(),
         payload=row.payload,
         attempts=[
-            ShownTry(at=each.created_at, status=each.status, error=each.error, duration_ms=each.duration_ms)
+            ShownTry(
+                at=each.created_at,
+                status=each.status,
+                error=each.error,
+                duration_ms=each.duration_ms,
+                answer=each.answer,
+            )
             for each in tries
         ],
     )
@@ -198,7 +216,7 @@ async def replay(uow: UnitOfWork, actor: Actor, delivery_id: UUID) -> ShownDeliv
 async def send_test(uow: UnitOfWork, actor: Actor, endpoint_id: UUID) -> ShownDelivery:
     """Sends an event `endpoint.test`, which says nothing."""
     actor.must(Right.WEBHOOKS_WRITE)
-    endpoint = await _locked(uow, endpoint_id)
+    endpoint = await row_to_change(uow, WebhookEndpoint, endpoint_id, _MISSING)
     payload = cloud_event(
         uuid7(), endpoint.organization_id, "endpoint.test", f"webhooks/{endpoint_id}", {}, datetime.now(UTC)
     )
@@ -227,18 +245,6 @@ async def _renew(uow: UnitOfWork, keys: KeyRing, row: WebhookEndpoint) -> str:
     organization = await uow.session.get_one(Organization, row.organization_id)
     row.secret = keys.encrypt_field(organization.id, organization.wrapped_key, SECRET_FIELD, row.id, secret)
     return secret
-
-
-async def _locked(uow: UnitOfWork, endpoint_id: UUID) -> WebhookEndpoint:
-    row = await uow.session.scalar(
-        select(WebhookEndpoint)
-        .where(WebhookEndpoint.id == endpoint_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound("The webhook does not exist.")
-    return row
 
 
 def _write(row: WebhookEndpoint, wanted: EndpointInput) -> None:
@@ -280,5 +286,6 @@ def _delivery(row: WebhookDelivery, last: WebhookAttempt | None) -> ShownDeliver
             "replay_of": row.replay_of,
             "last_status": last.status if last else None,
             "last_error": last.error if last else None,
+            "last_duration_ms": last.duration_ms if last else None,
         }
     )

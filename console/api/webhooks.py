@@ -1,4 +1,4 @@
-"""Outbound webhooks: endpoints, the log of deliveries, replays."""
+"""Outbound webhooks: endpoints, the log of deliveries, replays; and with them the incoming ones."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from console.api.answers import (
     replaces,
     tagged,
 )
+from console.api.webhook_paths import HANDLERS as INCOMING
 from console.web.wiring import Wiring
 from console.web.work import Work
 
@@ -154,4 +155,5 @@ HANDLERS: list[Any] = [
     list_deliveries,
     get_delivery,
     replay,
+    *INCOMING,
 ]

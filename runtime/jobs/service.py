@@ -6,12 +6,16 @@ import asyncio
 import signal
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
 from sqlalchemy import text
 
+from appliance.audit.chains import sign_all_heads
+from appliance.audit.signing import HeadSigner
 from appliance.calls.life import release_stale
+from appliance.clients.bridge import place_call
 from appliance.clients.object_store import ObjectStore
 from appliance.clients.outbound_http import OutboundHttp
 from appliance.clients.tool_api import ToolApiClient
@@ -20,8 +24,10 @@ from appliance.database.unit_of_work import UnitOfWork
 from appliance.recordings.archive import Archive
 from appliance.security.keys import KeyRing
 from appliance.settings import Settings
+from appliance.webhooks.calling import HookCaller
 from appliance.webhooks.sending import WebhookSender
 from runtime.jobs.health import health_server
+from runtime.jobs.hooks import place_hook_calls
 from runtime.jobs.queue import JobQueue
 from runtime.jobs.spools import recording_watch, report_watch
 from runtime.jobs.webhooks import look_after_organizations, send_webhooks
@@ -56,14 +62,23 @@ async def run(settings: Settings) -> None:
 
         sender = WebhookSender(app, router, keys, OutboundHttp.of(settings.outbound.allowed_networks))
 
+        caller = HookCaller(app, router, partial(place_call, settings))
+
         async def look_after() -> None:
-            await look_after_organizations(router, app, sender)
+            await look_after_organizations(router, app, sender, caller)
+
+        signer = HeadSigner.from_settings(settings.security)
+
+        async def sign_heads() -> None:
+            if signer is not None:
+                await sign_all_heads(router, app, signer, datetime.now(UTC))
 
         queue = JobQueue(
             settings.database,
             {
                 "release_stale_calls": (EVERY_MINUTE, release),
                 "look_after_organizations": (EVERY_TEN_MINUTES, look_after),
+                "sign_audit_heads": (EVERY_TEN_MINUTES, sign_heads),
             },
         )
 
@@ -89,6 +104,7 @@ async def run(settings: Settings) -> None:
                 tasks.create_task(reports.run(), name="reports"),
                 tasks.create_task(queue.run(), name="queue"),
                 tasks.create_task(send_webhooks(sender), name="webhooks"),
+                tasks.create_task(place_hook_calls(caller), name="calls of webhooks"),
             ]
             await stop.wait()
             for task in running:

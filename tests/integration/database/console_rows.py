@@ -11,7 +11,13 @@ from appliance.calls.archive_tables import CallSummary, SavedFilter, ShareLink
 from appliance.database.identifiers import uuid7
 from appliance.organizations.console_tables import ApiKey, IdempotencyKey, OrganizationSettings, RateWindow
 from appliance.tools.tables import Function
-from appliance.webhooks.tables import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from appliance.webhooks.tables import (
+    InboundHook,
+    InboundRequest,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from appliance.widgets.tables import Widget, WidgetSession
 
 NOON = datetime(2030, 1, 7, 12, tzinfo=UTC)
@@ -20,7 +26,7 @@ NOON = datetime(2030, 1, 7, 12, tzinfo=UTC)
 def console_rows(organization_id: UUID, agent_id: UUID, call_id: UUID) -> list[Any]:
     """Not yet in a session; parents come before their children."""
     mine = {"organization_id": organization_id}
-    endpoint, delivery = uuid7(), uuid7()
+    endpoint, delivery, hook = uuid7(), uuid7(), uuid7()
     widget = uuid7()
     return [
         AgentDraft(agent_id=agent_id, snapshot={}, **mine),
@@ -44,6 +50,18 @@ def console_rows(organization_id: UUID, agent_id: UUID, call_id: UUID) -> list[A
         WebhookEndpoint(id=endpoint, url="https://example.com/", events=[], secret=b"x", **mine),
         WebhookDelivery(id=delivery, endpoint_id=endpoint, event="call.ended", payload={}, **mine),
         WebhookAttempt(delivery_id=delivery, status=200, duration_ms=1, **mine),
+        InboundHook(
+            id=hook,
+            public_id=organization_id.hex,
+            name="Test",
+            auth="bearer",
+            secret_hash=b"x",
+            requests_per_minute=1,
+            delivery_id="",
+            rules=[],
+            **mine,
+        ),
+        InboundRequest(hook_id=hook, size_bytes=0, document={}, state="filed", **mine),
         Widget(
             id=widget,
             public_id=f"wg_{organization_id.hex}",

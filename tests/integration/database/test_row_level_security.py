@@ -21,13 +21,15 @@ SHARED = {"box", "audit_entries", "audit_heads", "console_sessions", "console_us
 TABLES = [table for table in metadata.sorted_tables if table.name not in SHARED]
 ROUTER_READS = {
     *("organizations", "agents", "agent_versions", "trunks", "numbers", "calls", "recordings"),
-    *("api_keys", "webhook_deliveries", "widgets"),
+    *("api_keys", "webhook_deliveries", "widgets", "inbound_hooks", "inbound_requests"),
 }
 ROUTER_NEVER_READS = {
     "calls": {"caller", "called", "caller_name", "quality"},
     "recordings": {"wrapped_data_key"},
     "api_keys": {"secret_hash", "scopes"},
     "webhook_deliveries": {"payload"},
+    "inbound_hooks": {"secret", "secret_hash", "rules"},
+    "inbound_requests": {"document", "called", "title"},
     "widgets": {"origins", "title"},
 }
 

@@ -1,0 +1,1 @@
+"""Incoming webhooks: the paths themselves, and their pages."""

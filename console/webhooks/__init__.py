@@ -1,0 +1,1 @@
+"""Outgoing webhooks: addresses that are told of events, and the log of what was sent."""

@@ -1,0 +1,54 @@
+"""A program of somebody else that sends to an organization's path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from standardwebhooks import Webhook
+
+TIMEOUT_SECONDS = 30.0
+CALL_RULE = {
+    "name": "Missed",
+    "when": "body.event == 'appointment.missed'",
+    "action": "call",
+    "to": "body.customer.phone",
+}
+FILE_RULE = {"name": "The rest", "action": "file", "title": "body.subject"}
+MISSED = {"event": "appointment.missed", "customer": {"phone": "+49 30 555010"}}
+
+
+@dataclass(frozen=True)
+class Sender:
+    """`hook` is what the creation answered: the path and the secret."""
+
+    console_url: str
+    hook: dict[str, Any]
+
+    @property
+    def url(self) -> str:
+        return self.console_url + self.hook["hook"]["path"]
+
+    def signed(self, body: bytes, delivery: str, at: datetime | None = None) -> dict[str, str]:
+        when = at or datetime.now(UTC)
+        return {
+            "webhook-id": delivery,
+            "webhook-timestamp": str(int(when.timestamp())),
+            "webhook-signature": Webhook(self.hook["secret"]).sign(delivery, when, body.decode()),
+            "content-type": "application/json",
+        }
+
+    async def send(
+        self, content: Any, *, delivery: str | None = None, at: datetime | None = None
+    ) -> httpx.Response:
+        """Signed as Standard Webhooks says."""
+        body = json.dumps(content).encode()
+        return await self.post(body, self.signed(body, delivery or str(uuid4()), at))
+
+    async def post(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as http:
+            return await http.post(self.url, content=body, headers=headers or {})
