@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 from appliance.errors import InvalidInput
 from models.inventory import Inventory
@@ -207,5 +208,22 @@ def _remedies(
             if _place(devices, [*others, other], streams) is not None:
                 yield f"Take {other.name} instead of {profile.name}."
                 break
-        if others and _place(devices, others, streams) is not None:
-            yield f"Remove {profile.name}, and serve {profile.role} from the CPU or another box."
+    if removed := _fewest_removed(devices, profiles, streams):
+        for those in removed:
+            names, roles = " and ".join(one.name for one in those), " and ".join(one.role for one in those)
+            yield f"Remove {names}, and serve {roles} from the CPU or another box."
+
+
+def _fewest_removed(
+    devices: Sequence[Device], profiles: Sequence[Profile], streams: int
+) -> list[list[Profile]]:
+    """Each smallest set of models without which the rest fits; none when not even one of them alone does."""
+    for count in range(1, len(profiles)):
+        found = [
+            [profiles[position] for position in places]
+            for places in combinations(range(len(profiles)), count)
+            if _place(devices, [p for at, p in enumerate(profiles) if at not in places], streams) is not None
+        ]
+        if found:
+            return found
+    return []

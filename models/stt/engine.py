@@ -126,7 +126,6 @@ class NemoEngine:
 
         logging.setLevel(logging.ERROR)
         torch.set_num_threads(threads)
-        torch.set_grad_enabled(False)
         try:
             model: Any = ASRModel.restore_from(str(opened.paths[0]), map_location=device)
         except (RuntimeError, OSError, KeyError, ValueError, TypeError, EOFError) as error:
@@ -142,7 +141,8 @@ class NemoEngine:
             opened.sha256,
             tuple(opened.profile.languages),
         )
-        return cls(model, facts, streaming=opened.kind == "nemo-streaming", device=device)
+        with torch.inference_mode():
+            return cls(model, facts, streaming=opened.kind == "nemo-streaming", device=device)
 
     def language_of(self, wished: str) -> str:
         """The language that is recognised. InvalidInput for one that the model does not know."""
@@ -182,6 +182,11 @@ class NemoEngine:
     def step(self, streams: Sequence[Stream]) -> list[Stream]:
         """Moves one group of streams on by one pass, and tells which. Those that flush go first: their
         segment is then decoded to its end, and `flushing` is unset."""
+        # Of this thread, whichever it is: else the states of a stream keep all that they were computed from.
+        with torch.inference_mode():
+            return self._step(streams)
+
+    def _step(self, streams: Sequence[Stream]) -> list[Stream]:
         flushing = [stream for stream in streams if stream.flushing]
         behind = [stream for stream in flushing if self._ready_chunks(stream) > _MAX_CHUNKS]
         if flushing and not behind:
