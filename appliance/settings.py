@@ -275,6 +275,8 @@ class OutboundSettings(_Section):
 class SecuritySettings(_Section):
     box_key: SecretFile
     """32 random bytes, base64: wraps the organizations' keys."""
+    audit_key: SecretFile | None = None
+    """32 random bytes, base64: signs the heads of the audit log; without it they are not signed."""
 
 
 class TelemetrySettings(_Section):

@@ -24,7 +24,8 @@ from appliance.audit.domain import (
     storable_text,
     without_secrets,
 )
-from appliance.audit.tables import AuditEntry, AuditHead
+from appliance.audit.signing import HeadSigner, SignatureCheck
+from appliance.audit.tables import AuditEntry, AuditHead, AuditSignature
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import NotFound
 
@@ -45,11 +46,17 @@ class Filter:
 
 @dataclass(frozen=True)
 class Verification:
-    """What `verify` found: how many entries, the head, and the first flaw, if any."""
+    """What `verify` found: how many entries, the head, and the first flaw, if any.
+
+    `signed` counts the signed heads, `signed_to` is the entry of the newest (0: none), `signed_at` its time.
+    """
 
     entries: int
     head_hash: str
     flaw: Flaw | None
+    signed: int = 0
+    signed_to: int = 0
+    signed_at: datetime | None = None
 
     @property
     def whole(self) -> bool:
@@ -151,14 +158,24 @@ async def export(uow: UnitOfWork, actor: Actor, wanted: Filter) -> AsyncGenerato
         uow.session.expunge_all()
 
 
-async def verify(uow: UnitOfWork, actor: Actor) -> Verification:
-    """Follows the whole chain: finds edits, gaps and a cut tail. Needs audit:read (box:read)."""
+async def verify(uow: UnitOfWork, actor: Actor, signer: HeadSigner | None = None) -> Verification:
+    """Follows the whole chain: finds edits, gaps, a cut tail, and entries that are not the signed ones.
+
+    Without `signer` the signatures themselves are not checked, only what they say. Needs audit:read
+    (box:read).
+    """
     _must_read(uow, actor)
     chain = uow.organization_id or BOX_CHAIN
     check = ChainCheck(chain)
     # The head first, and no further than it: entries that are written meanwhile are not missing.
     found = await uow.session.get(AuditHead, chain, populate_existing=True)
     head = Head(found.sequence, found.hash) if found is not None else Head(0, GENESIS)
+    signatures = await uow.session.scalars(
+        select(AuditSignature)
+        .where(AuditSignature.chain == chain, AuditSignature.sequence <= head.sequence)
+        .order_by(AuditSignature.sequence)
+    )
+    signed = SignatureCheck(list(signatures), signer)
     last = 0
     while True:
         rows = (
@@ -170,11 +187,21 @@ async def verify(uow: UnitOfWork, actor: Actor) -> Verification:
             )
         ).all()
         check.feed(_entry(row) for row in rows)
+        for row in rows:
+            signed.feed(row.sequence, row.hash)
         if len(rows) < _BATCH:
             break
         last = rows[-1].sequence
         uow.session.expunge_all()
-    return Verification(check.count, head.hash, check.flaw(head))
+    newest = signed.newest
+    return Verification(
+        check.count,
+        head.hash,
+        check.flaw(head) or signed.flaw,
+        signed.signed,
+        newest.sequence if newest is not None else 0,
+        newest.signed_at if newest is not None else None,
+    )
 
 
 def _must_read(uow: UnitOfWork, actor: Actor, right: Right = Right.AUDIT_READ) -> None:

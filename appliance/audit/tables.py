@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, CheckConstraint, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from appliance.database.base import Base
@@ -51,3 +51,19 @@ class AuditHead(Base):
     chain: Mapped[UUID] = mapped_column(primary_key=True)
     sequence: Mapped[int]
     hash: Mapped[str]
+
+
+class AuditSignature(Base):
+    """The head of a chain as it was signed; append-only like the entries."""
+
+    __tablename__ = "audit_signatures"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    chain: Mapped[UUID]
+    sequence: Mapped[int]
+    hash: Mapped[str]
+    signed_at: Mapped[datetime]
+    key_id: Mapped[str]
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+
+    __table_args__ = (UniqueConstraint("chain", "sequence"),)

@@ -19,9 +19,11 @@ from appliance.access.domain import Actor, Right
 from appliance.audit import service as audit
 from appliance.audit.domain import Entry
 from appliance.audit.service import Filter
+from appliance.audit.signing import HeadSigner
 from appliance.database.unit_of_work import UnitOfWork
 from console.web.features import NavigationEntry
 from console.web.page import Page
+from console.web.wiring import Wiring
 from console.web.work import Work
 
 NAVIGATION = [NavigationEntry("Audit", "/audit", Right.AUDIT_READ, order=80, group="Control")]
@@ -110,9 +112,10 @@ async def entry(page: Page, work: Work, actor: Actor, sequence: int) -> Response
 
 
 @post("/audit/verify", right=Right.AUDIT_READ, status_code=200)
-async def verify(page: Page, work: Work, actor: Actor) -> Response[str]:
+async def verify(page: Page, work: Work, wiring: Wiring, actor: Actor) -> Response[str]:
+    signer = HeadSigner.from_settings(wiring.settings.security)
     async with work.tenant() as uow:
-        result = await audit.verify(uow, actor)
+        result = await audit.verify(uow, actor, signer)
     return page.render("audit/verified.html", result=result)
 
 

@@ -39,6 +39,7 @@ SECRETS = (
     "keycloak_database_password",
     "keycloak_provisioning_secret",
     "first_login_password",
+    "audit_key",
 )
 
 
@@ -138,7 +139,7 @@ def _tree(directory: Path, ports: Ports) -> dict[str, Any]:
             "cookie_key": secret("console_cookie_key"),
             "browser_files_dir": str(cache_directory() / "browser"),
         },
-        "security": {"box_key": secret("box_key")},
+        "security": {"box_key": secret("box_key"), "audit_key": secret("audit_key")},
     }
 
 
