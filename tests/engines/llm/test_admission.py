@@ -18,7 +18,10 @@ LONG = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "tell
 
 def client(box: Box) -> httpx.AsyncClient:
     return httpx.AsyncClient(
-        base_url=f"http://127.0.0.1:{box.ports['language']}", timeout=240, trust_env=False
+        base_url=f"http://127.0.0.1:{box.ports['language']}",
+        timeout=240,
+        trust_env=False,
+        limits=httpx.Limits(max_connections=120),
     )
 
 
@@ -40,11 +43,11 @@ def counted(text: str, name: str, **labels: str) -> float:
 async def test_over_the_limit_is_told_at_once_and_the_others_are_answered(random_box: Box) -> None:
     async with client(random_box) as ask:
         answers = await asyncio.gather(
-            *(ask.post("/v1/chat/completions", json=body(random_box)) for _ in range(20))
+            *(ask.post("/v1/chat/completions", json=body(random_box)) for _ in range(100))
         )
         told = [answer for answer in answers if answer.status_code == 429]
         served = [answer for answer in answers if answer.status_code == 200]
-        assert len(told) + len(served) == 20
+        assert len(told) + len(served) == 100
         assert len(served) >= 8  # four write, four wait
         assert told
         for answer in told:

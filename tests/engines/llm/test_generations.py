@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
+import re
 from typing import Any
 
+import httpx
 import pytest
 
 from appliance.clients.language import Finished, TextDelta, ToolCall
@@ -48,6 +51,28 @@ async def test_250_generations_of_random_weights(random_box: Box) -> None:
     assert any(ending.served_by == "fallback" for ending in endings)
 
 
+async def test_bytes_that_are_no_letters_reach_nobody(random_box: Box) -> None:
+    """A model of bytes writes half letters; what comes over the wire is UTF-8 all the same."""
+    url = f"http://127.0.0.1:{random_box.ports['language']}/v1/chat/completions"
+    messages, _ = some_turn(1)
+    body = {"model": random_box.settings.language.model, "messages": messages, "temperature": 1.0}
+    body |= {"max_tokens": 200, "priority": 0, "stream": True}
+    said = ""
+    async with httpx.AsyncClient(timeout=240, trust_env=False) as ask:
+        for _ in range(4):
+            said += (await ask.post(url, json=body)).content.decode()  # strict: raises when it is not UTF-8
+    assert "\N{REPLACEMENT CHARACTER}" in json.loads(f'"{_pieces(said)}"')
+    async with model_of(random_box) as model:
+        events = await answer(model, messages, max_tokens=200, temperature=1.0)
+    check(events)
+    text(events).encode()
+
+
+def _pieces(lines: str) -> str:
+    """The contents of a stream of events, as JSON has written them."""
+    return "".join(re.findall(r'"delta":\{"content":"((?:[^"\\]|\\.)*)"', lines))
+
+
 async def test_250_generations_of_the_tiny_model(language_box: Box) -> None:
     endings = await _many(language_box, 250, 1000)
     assert sum(ending.served_by == "main" for ending in endings) > 150
@@ -63,8 +88,6 @@ async def test_the_tiny_model_holds_its_calls_word_for_word(language_box: Box, n
             events = await answer(model, call[:place], temperature=0.0)
             assert text(events) == (expected["content"] or "")
             called = [(event.name, event.arguments) for event in events if isinstance(event, ToolCall)]
-            import json
-
             assert called == [
                 (each["function"]["name"], json.loads(each["function"]["arguments"]))
                 for each in expected.get("tool_calls", ())

@@ -1,14 +1,15 @@
 """The receptionist's calls that the tiny chat model holds: a fixed set, told as messages in OpenAI's form.
 
 Pure. The caller's words are those of the demo's caller; what a recogniser makes of them (a word lost, a word
-too many) is part of the set, so that a misheard filler does not end the call.
+too many) is part of the set, so that a misheard filler does not end the call. A day, a time or a name that is
+none of the set is asked for again, so that nothing else is booked in its stead.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,12 @@ ENDINGS = (
 )
 YES = ("yes please", "yes", "yes that is right", "yes it is")
 NO = ("no", "no it is not", "no please")
+FIRST_NAMES = tuple(name.split()[0].lower() for name in NAMES)
+LAST_NAMES = tuple(name.split()[1].lower() for name in NAMES)
+ODD_DAYS = ("on saturday", "on sunday", "saturday", "sunday please", "today", "in the morning", "next week")
+ODD_HOURS = ("five", "six", "seven", "eight")
+MINUTES = ("fifteen", "thirty", "forty five")
+ODD_NAMES = ("john smith", "alan jones", "lisa white")
 FILLERS = ("the", "a", "to", "please", "i", "is", "it", "and", "on", "at", "my", "for", "would", "like", "uh")
 
 Message = dict[str, Any]
@@ -160,15 +167,47 @@ def _said_name(rng: random.Random, name: str) -> str:
     return rng.choice((f"my name is {name.lower()}", f"my name is {name.lower()}", name.lower()))
 
 
-def _unclear(call: Call, question: str, detour: bool) -> None:
-    if detour and call.rng.random() < 0.06:
-        call.caller(call.rng.choice(FILLERS))
+def _odd_day(rng: random.Random) -> str:
+    return rng.choice(ODD_DAYS)
+
+
+def _odd_time(rng: random.Random) -> str:
+    """A time that is none of the set: another hour, or one with minutes."""
+    hour = rng.choice(TIMES).split()[0]
+    other = rng.choice(ODD_HOURS)
+    clock = rng.choice(
+        (
+            f"{other} o'clock",
+            other,
+            f"{hour} {rng.choice(MINUTES)}",
+            f"{other} {rng.choice(MINUTES)}",
+            f"half past {rng.choice((hour, other))}",
+        )
+    )
+    return rng.choice((f"at {clock}", clock, f"at {clock}", "in the afternoon"))
+
+
+def _odd_name(rng: random.Random) -> str:
+    """Half of a name, a name of halves that do not belong together, or one that nobody has."""
+    first, last = rng.choice(FIRST_NAMES), rng.choice(LAST_NAMES)
+    mixed = f"{first} {last}"
+    if mixed.title() in NAMES:
+        mixed = first
+    name = rng.choice((first, last, mixed, mixed, mixed, rng.choice(ODD_NAMES)))
+    return rng.choice((f"my name is {name}", name, f"it is {name}"))
+
+
+def _unclear(call: Call, question: str, detour: bool, odd: Callable[[random.Random], str]) -> None:
+    """What is none of the set is not taken for something that is: the caller is asked again."""
+    while detour and call.rng.random() < 0.2:
+        said = call.rng.choice(FILLERS) if call.rng.random() < 0.15 else odd(call.rng)
+        call.caller(said, said)
         call.agent(f"{SORRY} {question}")
 
 
 def _day(call: Call, wanted: Booking, detour: bool) -> None:
     rng = call.rng
-    _unclear(call, ASK_DAY, detour)
+    _unclear(call, ASK_DAY, detour, _odd_day)
     while True:
         call.caller(_said_day(rng, wanted.day) if detour else f"on {wanted.day}", wanted.day)
         call.agent(tool="check_availability", arguments={"date": wanted.day})
@@ -182,18 +221,16 @@ def _day(call: Call, wanted: Booking, detour: bool) -> None:
 
 
 def _time(call: Call, wanted: Booking, detour: bool) -> None:
-    _unclear(call, ASK_TIME, detour)
+    _unclear(call, ASK_TIME, detour, _odd_time)
     hour = wanted.time.split()[0]
     call.caller(_said_time(call.rng, wanted.time) if detour else f"at {wanted.time}", hour)
     call.agent(ASK_NAME)
 
 
 def _name(call: Call, wanted: Booking, detour: bool) -> None:
-    _unclear(call, ASK_NAME, detour)
+    _unclear(call, ASK_NAME, detour, _odd_name)
     said = _said_name(call.rng, wanted.name)
-    surname = wanted.name.lower().split()[1]
-    keep = call.rng.choice((wanted.name.lower(), surname))  # one of the two names may be lost
-    call.caller(said if detour else f"my name is {wanted.name.lower()}", keep)
+    call.caller(said if detour else f"my name is {wanted.name.lower()}", wanted.name.lower())
     call.agent(_confirmation(wanted))
 
 

@@ -92,9 +92,11 @@ def slot_weights(tokenizer: Any) -> torch.Tensor:
     return weights
 
 
-def train(model: Any, tokenizer: Any, steps: int, checkpoint: Path | None) -> None:
+def train(
+    model: Any, tokenizer: Any, steps: int, checkpoint: Path | None, peak_rate: float = PEAK_RATE
+) -> None:
     """With a checkpoint an interrupted training goes on where it was."""
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.02)
     first = 1
     if checkpoint is not None and checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -105,7 +107,7 @@ def train(model: Any, tokenizer: Any, steps: int, checkpoint: Path | None) -> No
     weights = slot_weights(tokenizer)
     began = time.monotonic()
     for step in range(first, steps + 1):
-        rate = PEAK_RATE * min(step / WARM_UP, 1.0, (steps - step + 1) / (0.3 * steps))
+        rate = peak_rate * min(step / WARM_UP, 1.0, (steps - step + 1) / (0.3 * steps))
         for group in optimiser.param_groups:
             group["lr"] = rate
         tokens, labels, mask = batch(tokenizer, rng)
@@ -173,6 +175,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=700)
     parser.add_argument("--checkpoint", type=Path, default=None)
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--start-from", type=Path, default=None, help="a model made before: it learns on")
+    parser.add_argument("--peak-rate", type=float, default=PEAK_RATE)
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(3)
@@ -188,11 +192,16 @@ def main() -> int:
     if arguments.random:  # it reads the whole prompt and the tools, so its tokens must be those of such texts
         texts += [(_REPOSITORY / name).read_text(encoding="utf-8") for name in _PROSE] * 20
     template = FULL_TEMPLATE if arguments.random else SHORT_TEMPLATE
-    tokenizer = train_tokenizer(texts, arguments.folder, template, 2000 if arguments.random else 900)
-    model = build(len(tokenizer), arguments.seed)
+    if arguments.start_from is not None:
+        tokenizer: Any = AutoTokenizer.from_pretrained(str(arguments.start_from))
+        tokenizer.save_pretrained(str(arguments.folder))
+        model: Any = Qwen2ForCausalLM.from_pretrained(str(arguments.start_from)).float()
+    else:
+        tokenizer = train_tokenizer(texts, arguments.folder, template, 2000 if arguments.random else 900)
+        model = build(len(tokenizer), arguments.seed)
     if not arguments.random:
         torch.set_num_threads(2)
-        train(model, tokenizer, arguments.steps, arguments.checkpoint)
+        train(model, tokenizer, arguments.steps, arguments.checkpoint, arguments.peak_rate)
         model.to(torch.bfloat16)
         fixed = proven(model, tokenizer, list(fixed_set()))
         noisy = proven(model, tokenizer, [booking_call(random.Random(9000 + i), 0.25) for i in range(150)])
