@@ -7,7 +7,7 @@ import re
 import shutil
 import ssl
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -19,13 +19,16 @@ from sqlalchemy import Select, func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from appliance.access.domain import Actor, Right
+from appliance.access.domain import Actor, Right, Role
 from appliance.audit import service as audit
 from appliance.calls.tables import Call
+from appliance.clients.identity_admin import IdentityAdmin
 from appliance.database.engine import violated_constraint
 from appliance.database.identifiers import uuid7
 from appliance.database.unit_of_work import UnitOfWork
-from appliance.errors import Conflict, InvalidInput
+from appliance.errors import Conflict, InvalidInput, NotFound
+from appliance.members import service as members
+from appliance.members.service import Invited
 from appliance.organizations.tables import Box, Organization
 from appliance.security.keys import KeyRing
 from appliance.settings import Settings
@@ -150,6 +153,31 @@ async def create_organization(
     async with UnitOfWork(engine, None) as uow:
         await audit.record(uow, actor, "organizations.create", f"organization:{organization_id}", after=after)
     return organization_id
+
+
+async def invite_administrator(
+    uow: UnitOfWork, actor: Actor, identity: IdentityAdmin, *, email: str, first_name: str, last_name: str
+) -> Invited:
+    """The operator gives the unit of work's organization an administrator, so that it can begin.
+
+    NotFound when there is no such organization; errors as of `members.service.invite`.
+    """
+    actor.must(Right.BOX_WRITE)
+    assert uow.organization_id is not None
+    if await uow.session.get(Organization, uow.organization_id) is None:
+        raise NotFound("There is no such organization.")
+    inviting = replace(
+        actor, organization_id=uow.organization_id, rights=actor.rights | {Right.MEMBERS_WRITE}
+    )
+    return await members.invite(
+        uow,
+        inviting,
+        identity,
+        email=email,
+        first_name=first_name,
+        last_name=last_name,
+        roles=frozenset({Role.ADMIN}),
+    )
 
 
 async def facts(box: UnitOfWork, actor: Actor, settings: Settings) -> dict[str, list[Fact]]:

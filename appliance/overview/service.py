@@ -135,6 +135,34 @@ async def live_calls(uow: UnitOfWork, actor: Actor) -> list[LiveCall]:
     ]
 
 
+@dataclass(frozen=True)
+class FirstSteps:
+    """What an organization has done of what a first answered call needs."""
+
+    agent: bool
+    number: bool
+    call: bool
+
+    @property
+    def done(self) -> bool:
+        return self.agent and self.number and self.call
+
+
+async def first_steps(uow: UnitOfWork, actor: Actor) -> FirstSteps:
+    """A published agent, a number that leads to one, a call that was answered."""
+    actor.must(Right.OVERVIEW_READ)
+    published = select(Agent.id).where(Agent.published_version_id.is_not(None), Agent.archived_at.is_(None))
+    answered = select(Call.id).where(Call.answered_at.is_not(None), Call.direction != "test")
+    found = await uow.session.execute(
+        select(
+            published.exists(),
+            select(Number.id).where(Number.agent_id.in_(published)).exists(),
+            answered.exists(),
+        )
+    )
+    return FirstSteps(*found.one())
+
+
 async def attention(uow: UnitOfWork, actor: Actor, now: datetime) -> list[Attention]:
     """What is set up by half or went wrong lately, the worst first."""
     actor.must(Right.OVERVIEW_READ)

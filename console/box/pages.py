@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from litestar import Response, get, post
 from litestar.di import Provide
@@ -13,9 +14,11 @@ from litestar.params import Body
 from appliance.access.domain import Actor, Right
 from appliance.audit import service as audit
 from appliance.audit.service import Filter
+from appliance.audit.signing import HeadSigner
 from appliance.box import service
 from appliance.box.service import NewOrganization
-from appliance.errors import Conflict, InvalidInput
+from appliance.clients.identity_admin import IdentityAdmin
+from appliance.errors import Conflict, InvalidInput, NotFound
 from console.overview.health import BoxHealth
 from console.overview.pages import provide_box_health
 from console.web.features import NavigationEntry
@@ -29,10 +32,11 @@ NAVIGATION = [
 ]
 PAGE_SIZE = 50
 NOT_THERE = (
-    ("Backups", "are not made by this release: back up the box's folder with its database stopped."),
-    ("Models", "are listed by `appliance models list` on the box."),
-    ("Logs and support bundle", "lie in the box's folder `log`; there is no bundle yet."),
-    ("GPU", "and engine load are not measured in the lite profile: it has none."),
+    ("Backups", "Not made by this release: back up the box's folder while its database is stopped."),
+    ("Models", "Listed by “appliance models list”."),
+    ("Logs", "In the folder “log” of the box. There is no support bundle yet."),
+    ("GPU", "Not measured: the lite profile has none."),
+    ("Audit log", "“appliance audit verify” looks at the chains of all organizations."),
 )
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 
@@ -73,14 +77,60 @@ async def create_organization(page: Page, actor: Actor, wiring: Wiring, data: Fo
             language=data.get("language", "").strip(),
             max_calls=_whole(data.get("max_calls", "10")),
         )
-        await service.create_organization(wiring.app, actor, wiring.keys, wanted)
+        made = await service.create_organization(wiring.app, actor, wiring.keys, wanted)
     except (InvalidInput, Conflict) as error:
         field = error.field if isinstance(error, InvalidInput) else "slug"
         return page.render(
             "box/organization.html", status_code=422, values=data, errors={field: error.message}
         )
-    return page.redirect(
-        "/box", notice=f"{wanted.name} is there. Its first administrator is made at Keycloak."
+    notice = f"{wanted.name} is there. Invite its first administrator."
+    return page.redirect(f"/box/organizations/{made}/administrator", notice=notice)
+
+
+@get("/box/organizations/{organization_id:uuid}/administrator", right=Right.BOX_WRITE)
+async def new_administrator(page: Page, work: Work, actor: Actor, organization_id: UUID) -> Response[str]:
+    return await _administrator(page, work, actor, organization_id, {}, {})
+
+
+async def _administrator(
+    page: Page, work: Work, actor: Actor, organization_id: UUID, values: Form, errors: dict[str, str]
+) -> Response[str]:
+    async with work.across() as uow:
+        found = await service.organizations(uow, actor)
+    organization = next((each for each in found if each.id == organization_id), None)
+    if organization is None:
+        raise NotFound("There is no such organization.")
+    status = 422 if errors else 200
+    return page.render(
+        "box/administrator.html", status_code=status, shown=organization, values=values, errors=errors
+    )
+
+
+@post(
+    "/box/organizations/{organization_id:uuid}/administrator",
+    right=Right.BOX_WRITE,
+    fresh=True,
+    status_code=200,
+)
+async def invite_administrator(
+    page: Page, work: Work, actor: Actor, wiring: Wiring, organization_id: UUID, data: Form
+) -> Response[str]:
+    person = {name: data.get(name, "") for name in ("email", "first_name", "last_name")}
+    identity = IdentityAdmin(wiring.settings.identity)
+    try:
+        async with wiring.work_of(organization_id) as uow:
+            invited = await service.invite_administrator(uow, actor, identity, **person)
+    except (InvalidInput, Conflict) as error:
+        field = error.field if isinstance(error, InvalidInput) else "email"
+        errors = {field or "email": error.message}
+        return await _administrator(page, work, actor, organization_id, data, errors)
+    finally:
+        await identity.close()
+    return page.render(
+        "members/invited.html",
+        invited=invited,
+        address=wiring.settings.console.url,
+        back=("/box", "The box"),
     )
 
 
@@ -92,10 +142,13 @@ def _whole(text: str) -> int:
 
 
 @get("/box/log", right=Right.BOX_READ)
-async def box_log(page: Page, work: Work, actor: Actor, before: int | None = None) -> Response[str]:
+async def box_log(
+    page: Page, work: Work, wiring: Wiring, actor: Actor, before: int | None = None
+) -> Response[str]:
+    signer = HeadSigner.from_settings(wiring.settings.security)
     async with work.box() as uow:
         found = await audit.find(uow, actor, Filter(), before_sequence=before, limit=PAGE_SIZE + 1)
-        result = await audit.verify(uow, actor)
+        result = await audit.verify(uow, actor, signer)
     shown = found[:PAGE_SIZE]
     older = f"/box/log?{urlencode({'before': shown[-1].sequence})}" if len(found) > PAGE_SIZE else ""
     return page.render(
@@ -103,4 +156,11 @@ async def box_log(page: Page, work: Work, actor: Actor, before: int | None = Non
     )
 
 
-ROUTES = [box, new_organization, create_organization, box_log]
+ROUTES = [
+    box,
+    new_organization,
+    create_organization,
+    new_administrator,
+    invite_administrator,
+    box_log,
+]

@@ -46,6 +46,23 @@ WORDS: dict[str, Any] = {
     "outcome_kinds": OUTCOME_KINDS,
     "directions": DIRECTION_WORDS,
 }
+CAUSES = {
+    1: "The number is not in service",
+    16: "Hung up as usual",
+    17: "Busy",
+    18: "Nobody answered",
+    19: "Nobody answered",
+    20: "The telephone was not reachable",
+    21: "Refused",
+    27: "The far side is out of order",
+    31: "Ended without a reason",
+    34: "No line was free",
+    38: "The network was out of order",
+    41: "The network failed for a moment",
+    102: "A timer ran out",
+    127: "Ended without a known reason",
+}
+"""ITU-T Q.850, in a person's words."""
 LINK_DAYS = {"1": "One day", "7": "One week", "30": "30 days", "90": "90 days"}
 
 
@@ -152,6 +169,7 @@ def _shown(call: CallDetail) -> dict[str, Any]:
         "falls": waterfall(call.turn_list),
         "stages": STAGES,
         "pretty": _pretty,
+        "causes": CAUSES,
         "attempts": sorted({each.attempt for each in call.segments} | {r.attempt for r in call.recordings}),
         "turns_answered": sum(1 for turn in call.turn_list if "first_audio_out" in turn.stamps),
         **WORDS,

@@ -70,7 +70,12 @@ async def invite(request: AnyRequest, page: Page, work: Work, actor: Actor, wiri
         )
     finally:
         await identity.close()
-    return page.render("members/invited.html", invited=invited, address=wiring.settings.console.url)
+    return page.render(
+        "members/invited.html",
+        invited=invited,
+        address=wiring.settings.console.url,
+        back=("/members", "All members"),
+    )
 
 
 @get("/members/{member_id:uuid}", right=Right.MEMBERS_READ)

@@ -39,9 +39,16 @@ async def overview(page: Page, work: Work, actor: Actor, box_health: BoxHealth) 
         today = await service.today(uow, actor, page.timezone, now)
         live = await service.live_calls(uow, actor)
         attention = await service.attention(uow, actor, now)
+        steps = await service.first_steps(uow, actor)
     parts = await box_health.look()
     return page.render(
-        "overview/overview.html", today=today, live=live, attention=attention, parts=parts, now=now
+        "overview/overview.html",
+        today=today,
+        live=live,
+        attention=attention,
+        parts=parts,
+        steps=steps,
+        now=now,
     )
 
 

@@ -130,7 +130,7 @@ async def test_another_organization_sees_none_of_it(sign_in: SignIn, work: Work,
     await _end(work, call_id)
 
 
-async def test_the_operator_makes_an_organization(sign_in: SignIn, console_box: Box) -> None:
+async def test_the_operator_makes_an_organization(sign_in: SignIn, keycloak_box: Box) -> None:
     operator = await sign_in(operator=True)
     page = await operator.client.get("/box")
     assert page.status_code == 200
@@ -147,7 +147,8 @@ async def test_the_operator_makes_an_organization(sign_in: SignIn, console_box: 
     for change in ({"slug": "Not Good"}, {"timezone": "Mars/Base"}, {"max_calls": "many"}, {"name": " "}):
         answer = await operator.post_form("/box/organizations", {**fields, **change})
         assert answer.status_code == 422
-    assert (await operator.post_form("/box/organizations", fields)).status_code == 303
+    made = await operator.post_form("/box/organizations", fields)
+    assert made.status_code == 303
     again = await operator.post_form("/box/organizations", fields)
     assert again.status_code == 422
     assert "already" in again.text
@@ -155,9 +156,27 @@ async def test_the_operator_makes_an_organization(sign_in: SignIn, console_box: 
     assert "Second &amp; Co" in page.text
     log = await operator.client.get("/box/log")
     assert "organizations.create" in log.text
+    # Its first administrator is invited by the operator, and finds what to do first.
+    address = made.headers["location"]
+    nobody = {"email": "x", "first_name": "Ada", "last_name": "First"}
+    assert 'id="email-error"' in (await operator.post_form(address, nobody)).text
+    person = nobody | {"email": f"{slug}@example.org"}
+    invited = await operator.post_form(address, person)
+    assert invited.status_code == 200, invited.text
+    assert "Password for once" in invited.text
+    assert (
+        await operator.post_form(f"/box/organizations/{uuid4()}/administrator", person)
+    ).status_code == 404
+    organization_id = UUID(address.split("/")[3])
+    first = await sign_in(Role.ADMIN, organization_id=organization_id)
+    assert "Ada First" in (await first.client.get("/members")).text
+    assert "members.invite" in (await first.client.get("/audit")).text
+    overview = await first.client.get("/")
+    assert "To the first answered call" in overview.text
     admin = await sign_in(Role.ADMIN)
     assert (await admin.client.get("/box")).status_code == 403
     assert (await admin.post_form("/box/organizations", fields)).status_code == 403
+    assert (await admin.post_form(address, person)).status_code == 403
 
 
 async def test_the_theme_is_kept(chromium: Browser, sign_in: SignIn) -> None:
