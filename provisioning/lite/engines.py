@@ -115,9 +115,10 @@ def settings_of(directory: Path, ports: Ports) -> dict[str, Any]:
             "base_url": f"http://127.0.0.1:{ports['language']}/v1",
             "model": CHAT_ALIAS,
             "fallback_base_url": f"http://127.0.0.1:{ports['dialogue']}/v1",
-            # two processors may be shared by all three engines: the model gets a little longer than on a GPU
-            "hedge_after_seconds": 2.0,
-            "first_token_timeout_seconds": 6.0,
+            # Two processors may be shared by all three engines, so the model gets longer than on a GPU. And
+            # the tiny one knows its own calls alone: after an answer of the fallback it is lost.
+            "hedge_after_seconds": 4.0,
+            "first_token_timeout_seconds": 10.0,
         },
         "engines": {
             "manifest": str(manifest_file(directory)),
