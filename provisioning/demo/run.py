@@ -20,6 +20,7 @@ from provisioning.demo.display import Display, booking_line
 from provisioning.demo.report import latencies, write_report
 from provisioning.identity.first_login import first_login
 from provisioning.lite.box import Box
+from provisioning.lite.ports import Ports
 
 _TELEPHONE_RATE_HZ = 8000
 
@@ -123,9 +124,6 @@ def _tell(
     display.heading("The box keeps running")
     seed, port = box.seed, box.ports["asterisk"]
     settings = f"TRUNKLINE_SETTINGS={box.settings_file} "
-    if address is not None:
-        url, user, password = address
-        display.summary([("console", url), ("  user", user), ("  password", password)])
     display.summary(
         [
             ("dial in by softphone", f"account {seed.softphone_user}@127.0.0.1:{port} (UDP or TCP)"),
@@ -138,6 +136,21 @@ def _tell(
             ("take another call", "make demo"),
             ("stop", "make down"),
         ]
+    )
+    if address is not None:
+        tell_sign_in(display, address, box.ports)
+
+
+def tell_sign_in(display: Display, address: tuple[str, str, str], ports: Ports) -> None:
+    """The last thing on the screen: one address and one login, and how to get there."""
+    url, user, password = address
+    forwarded = (ports[name] for name in ("console", "keycloak", "livekit", "livekit_rtc_tcp"))
+    tunnels = " ".join(f"-L {port}:127.0.0.1:{port}" for port in forwarded)
+    display.heading("Sign in to the console")
+    display.summary([("open", url), ("user", user), ("password", password)])
+    display.line(
+        "  Open the address in a browser on this machine; its sign-in page asks for the two. From another\n"
+        f"  machine first: ssh -N {tunnels} THIS_MACHINE"
     )
 
 
