@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -33,7 +34,7 @@ AXE = """async (rules) => {
 
 def kind_of(path: str) -> str:
     """Pages that differ only in what they show are one kind."""
-    return UUID.sub("*", path.split("?")[0].split("#")[0])
+    return re.sub(r"/\d+$", "/*", UUID.sub("*", path.split("?")[0].split("#")[0]))
 
 
 async def links(tab: Tab) -> list[str]:
@@ -83,6 +84,7 @@ async def test_every_page_that_a_link_leads_to(
         if found:
             problems[path] = found
         waiting += await links(tab)
+    assert not waiting or len(seen) < MOST_PAGES, "more kinds of pages than are looked at"
     assert tab.foreign == []
     assert problems == {}
     assert tab.problems == []
@@ -97,6 +99,8 @@ async def test_every_page_that_a_link_leads_to(
     }
     expected |= {"/trunks/new", "/hours", "/functions", "/functions/new", "/bookings", "/bookings/orders"}
     expected |= {"/bookings/callbacks", "/organization", "/organization/usage", "/organization/keys"}
+    expected |= {"/members", "/members/new", "/members/*", "/audit", "/audit/*", "/box", "/box/log"}
+    expected |= {"/box/organizations/new", "/box/organizations/*/administrator"}
     assert expected <= seen, f"no link leads to {expected - seen}"
 
 
@@ -115,3 +119,34 @@ async def test_a_narrow_screen_scrolls_down_and_not_aside(
         await tab.open(path)
         wide = await tab.page.evaluate("() => document.documentElement.scrollWidth")
         assert wide <= 390, path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_what_those_see_who_are_not_signed_in(
+    sign_in: SignIn,
+    kept_call: KeptCall,
+    open_tab: OpenTab,
+    axe_script: str,
+    scheme: str,
+    keycloak_box: Box,
+) -> None:
+    """The sign-in page of Keycloak (with its own origin alone), and the pages of one message."""
+    admin = await sign_in(Role.ADMIN)
+    made = await admin.post_form(f"/calls/{kept_call.call_id}/links", {"days": "1", "recording": "on"})
+    link = re.search(r"/shared/[A-Za-z0-9_.-]+", made.text)
+    assert link is not None
+    tab = await open_tab(None, scheme=scheme)
+    problems: dict[str, list[str]] = {}
+    for path, status in (("/", 200), ("/signed-out", 200), ("/no-such-page", 404), (link.group(0), 200)):
+        tab.requested.clear()
+        answer = await tab.page.goto(tab.origin + path)
+        assert answer is not None
+        assert answer.status == status, path
+        await tab.page.evaluate(axe_script)
+        found: list[str] = await tab.page.evaluate(AXE, RULES[scheme])
+        asked = {f"{parts.scheme}://{parts.netloc}" for parts in map(urlsplit, tab.requested)} - {"data://"}
+        if asked - {tab.origin, keycloak_box.settings.identity.url}:
+            found.append(f"asked {asked}")
+        if found:
+            problems[path] = found
+    assert problems == {}
