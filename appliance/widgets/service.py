@@ -6,13 +6,14 @@ import secrets
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, select
 
 from appliance.access.domain import Actor, Right
 from appliance.agents.tables import Agent
 from appliance.audit.service import record
 from appliance.database.identifiers import uuid7
-from appliance.database.paging import DEFAULT_LIMIT, Listed, checked_limit, decode_cursor, one_page
+from appliance.database.locking import row_to_change
+from appliance.database.paging import DEFAULT_LIMIT, Listed, newest_first, one_page
 from appliance.database.revision import check_revision, revision_of
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import Conflict, NotFound
@@ -29,12 +30,8 @@ async def list_widgets(
 ) -> Listed[ShownWidget]:
     """The widgets, the newest first."""
     actor.must(Right.WIDGETS_READ)
-    checked_limit(limit)
-    statement = select(Widget)
-    if cursor:
-        statement = statement.where(tuple_(Widget.created_at, Widget.id) < tuple_(*decode_cursor(cursor)))
     rows = await uow.session.scalars(
-        statement.order_by(Widget.created_at.desc(), Widget.id.desc()).limit(limit + 1)
+        newest_first(select(Widget), Widget.created_at, Widget.id, cursor, limit)
     )
     return one_page(rows.all(), limit, lambda row: (row.created_at, row.id), _shown)
 
@@ -69,7 +66,7 @@ async def change_widget(
 ) -> ShownWidget:
     """Sets everything anew; sessions that run go on as they began."""
     actor.must(Right.WIDGETS_WRITE)
-    row = await _locked(uow, widget_id)
+    row = await row_to_change(uow, Widget, widget_id, "The widget does not exist.")
     before = _shown(row)
     check_revision(revision, revision_of(before))
     await _write(uow, row, wanted)
@@ -86,7 +83,7 @@ async def delete_widget(
 ) -> None:
     """Pages that carry it say that it is not available; the calls of its sessions stay."""
     actor.must(Right.WIDGETS_WRITE)
-    row = await _locked(uow, widget_id)
+    row = await row_to_change(uow, Widget, widget_id, "The widget does not exist.")
     before = _shown(row)
     check_revision(revision, revision_of(before))
     await uow.session.delete(row)
@@ -100,18 +97,6 @@ async def _write(uow: UnitOfWork, row: Widget, wanted: WidgetInput) -> None:
     for name in _WRITTEN:
         setattr(row, name, getattr(wanted, name))
     row.origins = list(dict.fromkeys(wanted.origins))
-
-
-async def _locked(uow: UnitOfWork, widget_id: UUID) -> Widget:
-    row = await uow.session.scalar(
-        select(Widget)
-        .where(Widget.id == widget_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    if row is None:
-        raise NotFound("The widget does not exist.")
-    return row
 
 
 def _shown(row: Widget) -> ShownWidget:

@@ -30,7 +30,7 @@ button {
 button.primary { background: var(--_accent); border-color: var(--_accent); color: var(--_accent-ink); }
 button:disabled { opacity: .6; cursor: default; }
 :focus-visible { outline: 3px solid var(--_focus); outline-offset: 2px; }
-.log { list-style: none; margin: 1rem 0 0; padding: 0; max-height: 18rem; overflow-y: auto; }
+.log { margin: 1rem 0 0; max-height: 18rem; overflow-y: auto; }
 .log:empty { display: none; }
 .line { margin: 0 0 .6rem; padding: .5rem .7rem; border-radius: calc(var(--_radius) * .6); overflow-wrap: anywhere; white-space: pre-wrap; }
 .line.you { background: var(--_soft); margin-inline-start: 1.5rem; }

@@ -31,7 +31,7 @@ class View {
     this.muter.setAttribute("aria-pressed", "false");
     this.ender = this.button("end", words.end, on.end);
     actions.append(this.talk, this.writeTo, this.muter, this.ender);
-    this.log = make("ol", "log", { role: "log", "aria-live": "polite", "aria-label": words.log, tabindex: "0" });
+    this.log = make("div", "log", { role: "log", "aria-live": "polite", "aria-label": words.log, tabindex: "0" });
     this.log.part.add("transcript");
     this.form = this.makeForm(on.send);
     this.panel.append(head, this.status, actions, this.log, this.form);
@@ -109,7 +109,7 @@ class View {
     if (!text.trim()) return;
     let line = this.lines.get(id);
     if (!line) {
-      line = make("li", "line");
+      line = make("div", "line");
       line.classList.add(who);
       line.append(make("span", "who", { text: this.words[who] }), make("span", "text"));
       this.lines.set(id, line);

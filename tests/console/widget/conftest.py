@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-import wave
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
-import numpy as np
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
@@ -23,20 +20,10 @@ from appliance.access.domain import RIGHTS_OF_ROLE, Actor, ActorKind, Role
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.widgets import service
 from appliance.widgets.domain import ShownWidget, WidgetInput
-from provisioning.caller.voice import say
 from provisioning.lite.box import Box
-from tests.console.pages.conftest import CHROMIUM, CHROMIUM_FLAGS
+from tests.console.microphone import CHROMIUM, CHROMIUM_FLAGS, TALK_MS, spoken, start_patiently
 from tests.fixtures.box import TEST_PORT
 
-RATE_HZ = 48_000
-TALK_MS = 120_000
-"""How long a turn may take on a crowded machine."""
-PARTS = ("livekit", "speech", "dialogue", "tool_api", "worker", "minio", "console")
-PATIENCE = {
-    "speech.result_timeout_seconds": 30.0,
-    "speech.first_audio_timeout_seconds": 30.0,
-    "language.first_token_timeout_seconds": 30.0,
-}
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A practice</title>
 <script src="{server}/widget/v1/trunkline-agent.js" defer></script></head>
 <body><main><h1>A practice</h1><trunkline-agent agent="{agent}" server="{server}"></trunkline-agent></main>
@@ -123,24 +110,14 @@ async def new_widget(
 @pytest.fixture(scope="session")
 def talking_box(console_box: Box) -> Box:
     """Everything that a conversation needs, with a worker that waits longer for the engines."""
-    console_box.overrides.update(PATIENCE)
-    console_box.prepare()
-    console_box.start(*PARTS)
-    console_box.restart("worker")
+    start_patiently(console_box)
     return console_box
 
 
 @pytest.fixture(scope="session")
 async def visitor_browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Browser]:
     """Its microphone hears, over and over, a pause as long as the greeting and then a wish."""
-    path: Path = tmp_path_factory.mktemp("microphone") / "visitor.wav"
-    words = await say("I would like to book an appointment", RATE_HZ)
-    pause = np.zeros(RATE_HZ * 9, dtype=np.int16)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(np.concatenate([pause, np.asarray(words, dtype=np.int16)]).tobytes())
+    path = await spoken(tmp_path_factory.mktemp("microphone") / "visitor.wav")
     async with async_playwright() as playwright:
         started = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=[*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={path}"]

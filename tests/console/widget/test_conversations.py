@@ -16,7 +16,8 @@ from appliance.widgets.domain import ShownWidget
 from appliance.widgets.tables import WidgetSession
 from provisioning.lite.box import Box
 from tests.console.conftest import SignIn
-from tests.console.widget.conftest import TALK_MS, Sites, Visitor, WidgetMaker, until
+from tests.console.microphone import TALK_MS
+from tests.console.widget.conftest import Sites, Visitor, WidgetMaker, until
 
 HOSTILE = "<img src=x onerror=\"document.title='taken over'\">"
 Work = Callable[..., UnitOfWork]
