@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import psycopg
 from livekit import api
@@ -24,6 +25,8 @@ from tests.fixtures.agents import agent_with
 from tests.fixtures.calls import PlacedCall, place_call
 
 LONGEST_SILENCE_SECONDS = 4.0
+OUTLIVES_SECONDS = 6.5
+"""Longer than the framework waits for the tools of an interrupted turn (5 s)."""
 
 
 @contextmanager
@@ -41,13 +44,25 @@ def frozen(box: Box, part: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def diary_hangs(box: Box) -> AsyncIterator[None]:
+async def diary_hangs(box: Box) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
     """Whatever looks into the diary waits for its tables; all else at the tool API goes on."""
     url = box.settings.database.url("owner", driver="postgresql")
     async with await psycopg.AsyncConnection.connect(url, connect_timeout=5) as connection:
         await connection.execute("LOCK TABLE calendars IN ACCESS EXCLUSIVE MODE")
-        yield
+        yield connection
         await connection.rollback()
+
+
+async def _somebody_waits_for(diary: psycopg.AsyncConnection[Any]) -> None:
+    """Returns when a tool has begun to look into the diary that hangs."""
+    async with asyncio.timeout(60):
+        while True:
+            waiting = await diary.execute(
+                "SELECT count(*) FROM pg_locks WHERE relation = 'calendars'::regclass AND NOT granted"
+            )
+            if (await waiting.fetchone() or (0,))[0]:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def _reported(call: PlacedCall, outcome: str) -> None:
@@ -145,3 +160,25 @@ async def test_a_caller_who_interrupts_a_tool_call_and_leaves_loses_nothing(
         done = [done for turn in turns for done in turn["tool_calls"]]
         assert [one["action"] for one in done[:1]] == ["check_availability"], done
         assert done[0]["tool_call_id"].startswith("1.1."), done
+
+
+async def test_a_caller_who_leaves_while_the_booking_hangs_has_booked(box: Box) -> None:
+    """What a tool has done counts more than how the call ended, also when it is done after the call."""
+    async with place_call(box) as call:
+        await call.leg.answered(60)
+        await call.dialogue.greeting()
+        call_id = await call.id()
+        for line in ("I would like to book an appointment please", "on thursday", "at three o'clock"):
+            await call.dialogue.say(line)
+        await call.dialogue.say("my name is Mary Miller")
+        async with diary_hangs(box) as diary:
+            await call.leg.speak("yes please")
+            await _somebody_waits_for(diary)
+            await call.leg.hangup()
+            await asyncio.sleep(OUTLIVES_SECONDS)
+        row = await call.finished(60)
+        assert (row["outcome"], row["ended_by"]) == ("booked", "caller")
+        turns = await call.records.turns(call_id)
+        done = [done for turn in turns for done in turn["tool_calls"]][-1]
+        assert (done["action"], done["ok"]) == ("create_booking", True)
+        assert [booking["name"] for booking in await call.records.bookings(call_id)] == ["Mary Miller"]
