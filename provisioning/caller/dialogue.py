@@ -120,7 +120,7 @@ class Dialogue:
         except Unavailable:
             await self.leg.hangup()
 
-    async def _fresh(self, transcript: Transcript, known: str, *, patience_seconds: float = 6.0) -> str:
+    async def _fresh(self, transcript: Transcript, known: str, *, patience_seconds: float = 15.0) -> str:
         deadline = time.monotonic() + patience_seconds
         while time.monotonic() < deadline and not self.leg.over.is_set():
             text = await transcript()
