@@ -1,10 +1,11 @@
-"""How quick the lists and details of the API are with very many calls, and by which plans.
+"""How quick the lists and details of the API and of the console are with very many calls, by which plans.
 
     python -m benchmarks.console_queries [--calls 1000000] [--requests 100] [--directory var/bench-console]
 
-Makes a box of its own with a database and a console, generates the calls (20 segments and 10 turns each),
-asks the API over HTTP, and keeps p50/p95/p99 and the plans of the statements. A directory that has as many
-calls already is used as it is. A million calls take about 16 GB of disk.
+Makes a box of its own with a database and a console, generates the calls (20 segments and 5 turns each, and
+one call of two hours), asks the API and the pages over HTTP, and keeps p50/p95/p99 and the plans of the
+statements. A directory that has as many calls already is used as it is; `--only-generate` makes one,
+`--drop` deletes it at the end. A million calls take about 12 GB of disk.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import argparse
 import asyncio
 import json
 import random
+import shutil
 import sys
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,11 @@ from uuid import UUID
 
 import httpx
 from sqlalchemy import event, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from appliance.access import sessions
 from appliance.access.domain import RIGHTS_OF_ROLE, Actor, ActorKind, Role
+from appliance.access.sessions import Limits, Member
 from appliance.agents.tables import Agent
 from appliance.calls import archive
 from appliance.calls.archive_domain import CallFilter
@@ -32,14 +38,17 @@ from appliance.database.engine import create_engine
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.organizations.api_keys import create_key
 from appliance.organizations.domain import KeyInput
-from benchmarks.call_world import OFTEN, SEGMENTS_OF_A_CALL, SELDOM, generate
+from benchmarks.call_world import OFTEN, SEGMENTS_OF_A_CALL, SELDOM, World, generate
+from benchmarks.console_requests import Request, requests_of_pages, requests_of_the_api
 from benchmarks.results import machine, save, spread
+from console.web.cookies import SESSION, Cookies
 from provisioning.lite.box import Box
 
 PORT_BASE = 34_400
 AIM_P95_MS = 100
 WARM_UP = 5
 _MOST_PLANS = 6
+Figures = dict[str, dict[str, float] | None]
 
 
 def main() -> None:
@@ -48,29 +57,39 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100, help="of each kind")
     parser.add_argument("--directory", type=Path, default=Path("var/bench-console"))
     parser.add_argument("--port-base", type=int, default=PORT_BASE)
+    parser.add_argument("--only-generate", action="store_true", help="make the calls and measure nothing")
+    parser.add_argument("--drop", action="store_true", help="delete the directory at the end")
     given = parser.parse_args()
-    box = Box(given.directory, given.port_base)
+    box = Box(given.directory, given.port_base, durable=False)
     try:
+        box.start("postgres")
+        if given.only_generate:
+            _world(box, given.directory, given.calls)
+            return
         box.start("console")
-        organization = _organization(box, given.directory, given.calls)
-        print(save("console-queries", asyncio.run(measure(box, organization, given.calls, given.requests))))
+        world = _world(box, given.directory, given.calls)
+        print(save("console-queries", asyncio.run(measure(box, world, given.calls, given.requests))))
     finally:
         box.stop_all()
+        if given.drop:
+            shutil.rmtree(given.directory)
 
 
-def _organization(box: Box, directory: Path, calls: int) -> UUID:
+def _world(box: Box, directory: Path, calls: int) -> World:
     mark = directory / "generated.json"
     if mark.exists():
         known = json.loads(mark.read_text(encoding="utf-8"))
         if known["calls"] == calls:
-            return UUID(known["organization"])
+            return World(UUID(known["organization"]), UUID(known["long_call"]))
     made = generate(box, calls, lambda line: print(line, file=sys.stderr, flush=True))
-    mark.write_text(json.dumps({"calls": calls, "organization": str(made)}) + "\n", encoding="utf-8")
+    kept = {"calls": calls, "organization": str(made.organization), "long_call": str(made.long_call)}
+    mark.write_text(json.dumps(kept) + "\n", encoding="utf-8")
     return made
 
 
-async def measure(box: Box, organization: UUID, calls: int, requests: int) -> dict[str, Any]:
+async def measure(box: Box, world: World, calls: int, requests: int) -> dict[str, Any]:
     """The figures of each kind of request, and the plans of the statements behind it."""
+    organization = world.organization
     engine = create_engine(box.settings.database, "app")
     actor = Actor(ActorKind.SYSTEM, "bench", "bench", organization, RIGHTS_OF_ROLE[Role.ADMIN])
     try:
@@ -85,34 +104,32 @@ async def measure(box: Box, organization: UUID, calls: int, requests: int) -> di
                 )
             )
         dice = random.Random(7)
-        kinds = _kinds(dice, ids, agents, [(row.caller or "", row.created_at) for row in sample])
-        figures: dict[str, Any] = {}
+        callers = [(row.caller or "", row.created_at) for row in sample]
+        kinds = requests_of_the_api(dice, ids, agents, callers, world.long_call)
+        figures: dict[str, Figures] = {}
         async with httpx.AsyncClient(
             base_url=f"{box.settings.console.url}/api/v1",
             headers={"Authorization": f"Bearer {key}"},
             timeout=60,
             trust_env=False,
         ) as http:
-            deep = await _deep_cursor(http)
+            deep = {"cursor": await _deep_cursor(http)}
+            kinds["calls, deep in the list"] = lambda: ("/calls", deep)
             for name, make in kinds.items():
-                took: list[float] = []
-                for index in range(WARM_UP + requests):
-                    path, query = make()
-                    if name == "calls, deep in the list":
-                        query = {"cursor": deep}
-                    began = time.perf_counter()
-                    answer = await http.get(path, params=query)
-                    if index >= WARM_UP:
-                        took.append((time.perf_counter() - began) * 1000)
-                    answer.raise_for_status()
-                figures[name] = spread(took)
-                print(name, figures[name], file=sys.stderr, flush=True)
+                figures[name] = await _timed(http, box, name, make, requests)
+        async with await _member(engine, box, organization) as browser:
+            for name, make in requests_of_pages(dice, ids, world.long_call).items():
+                figures[name] = await _timed(browser, box, name, make, requests)
         plans = await _plans(engine, organization, actor, ids[0], agents[-1], sample[0].caller or "")
         async with UnitOfWork(engine, organization) as uow:
             size = await uow.session.scalar(text("SELECT pg_database_size(current_database())"))
     finally:
         await engine.dispose()
-    slow = [name for name, found in figures.items() if found and found["p95"] >= AIM_P95_MS]
+    slow = [
+        name
+        for name, found in figures.items()
+        if (clock := found["milliseconds"]) is not None and clock["p95"] >= AIM_P95_MS
+    ]
     return {
         "calls": calls,
         "segments": calls * SEGMENTS_OF_A_CALL,
@@ -120,41 +137,58 @@ async def measure(box: Box, organization: UUID, calls: int, requests: int) -> di
         "aim_p95_ms": AIM_P95_MS,
         "over_the_aim": slow,
         "machine": machine(),
-        "milliseconds": figures,
+        "figures": figures,
         "plans": plans,
     }
 
 
-def _kinds(
-    dice: random.Random, ids: list[UUID], agents: list[UUID], sample: list[tuple[str, datetime]]
-) -> Any:
-    def day() -> dict[str, str]:
-        begins = dice.choice(sample)[1]
-        return {"since": begins.isoformat(), "until": (begins + timedelta(days=1)).isoformat()}
+async def _timed(http: httpx.AsyncClient, box: Box, name: str, make: Request, requests: int) -> Figures:
+    """Of each request the time until the answer, and what console and database computed for it."""
+    took: list[float] = []
+    worked: list[float] = []
+    pids: list[int] = []
+    for index in range(WARM_UP + requests):
+        path, query = make()
+        if index == WARM_UP:  # by then all connections that it needs are there
+            pids = [*box.pids("console"), *box.pids("postgres")]
+        began, before = time.perf_counter(), _processor_ms(pids)
+        answer = await http.get(path, params=query)
+        if index >= WARM_UP:
+            took.append((time.perf_counter() - began) * 1000)
+            worked.append(_processor_ms(pids) - before)
+        answer.raise_for_status()
+    found: Figures = {"milliseconds": spread(took), "processor_milliseconds": spread(worked)}
+    print(name, found, file=sys.stderr, flush=True)
+    return found
 
-    return {
-        "calls, the newest": lambda: ("/calls", {}),
-        "calls, deep in the list": lambda: ("/calls", {}),
-        "calls of a day": lambda: ("/calls", day()),
-        "calls, failed": lambda: ("/calls", {"outcome": "failed"}),
-        "calls of an agent": lambda: ("/calls", {"agent_id": str(dice.choice(agents))}),
-        "calls, slow ones": lambda: ("/calls", {"min_latency_ms": str(dice.choice([3300, 2500, 1000]))}),
-        "calls, end of a number": lambda: ("/calls", {"number": dice.choice(sample)[0][-7:]}),
-        "calls, the own number": lambda: ("/calls", {"number": "+4930555010"}),
-        "calls, a word of most": lambda: ("/calls", {"text": OFTEN}),
-        "calls, a word of few": lambda: ("/calls", {"text": SELDOM}),
-        "calls, two words": lambda: ("/calls", {"text": f"word{dice.randrange(50, 5000)} tuesday"}),
-        "calls, a word of none": lambda: ("/calls", {"text": "nowhere"}),
-        "one call": lambda: (f"/calls/{dice.choice(ids)}", {}),
-        "agents": lambda: ("/agents", {}),
-        "one agent": lambda: (f"/agents/{dice.choice(agents)}", {}),
-        "versions of an agent": lambda: (f"/agents/{dice.choice(agents)}/versions", {}),
-        "numbers": lambda: ("/numbers", {}),
-        "trunks": lambda: ("/trunks", {}),
-        "bookings": lambda: ("/bookings", {}),
-        "callbacks": lambda: ("/callbacks", {}),
-        "audit": lambda: ("/audit", {}),
-    }
+
+def _processor_ms(pids: list[int]) -> float:
+    """What these processes have computed so far; other than the clock it does not count who else computes."""
+    total = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+            with suppress(OSError):
+                total += int(task.read_text(encoding="ascii").split()[0])
+    return total / 1e6
+
+
+async def _member(engine: AsyncEngine, box: Box, organization: UUID) -> httpx.AsyncClient:
+    """The browser of a member who is an admin of the organization."""
+    member = Member("bench", "Bench", None, {organization: frozenset({Role.ADMIN})}, operator=False)
+    settings = box.settings.console
+    async with UnitOfWork(engine, None) as uow:
+        limits = Limits(idle=timedelta(hours=8), absolute=timedelta(hours=8))
+        _session, secret = await sessions.begin(
+            uow, member, limits, authenticated_at=datetime.now(UTC), organization_id=organization
+        )
+    cookie = Cookies(settings.cookie_key.reveal(), secure=settings.secure).name(SESSION)
+    return httpx.AsyncClient(
+        base_url=settings.url,
+        cookies={cookie: secret},
+        headers={"accept": "text/html"},
+        timeout=60,
+        trust_env=False,
+    )
 
 
 async def _deep_cursor(http: httpx.AsyncClient) -> str:
@@ -166,7 +200,7 @@ async def _deep_cursor(http: httpx.AsyncClient) -> str:
 
 
 async def _plans(
-    engine: Any, organization: UUID, actor: Actor, call_id: UUID, agent_id: UUID, caller: str
+    engine: AsyncEngine, organization: UUID, actor: Actor, call_id: UUID, agent_id: UUID, caller: str
 ) -> dict[str, list[str]]:
     """EXPLAIN (ANALYZE, BUFFERS) of each statement of the services, as the app under row-level security."""
     wanted = {
@@ -177,6 +211,9 @@ async def _plans(
         "calls, end of a number": CallFilter(number=caller[-7:]),
         "calls, a word of most": CallFilter(text=OFTEN),
         "calls, a word of few": CallFilter(text=SELDOM),
+        "calls, a word of none": CallFilter(text="nowhere"),
+        "calls, a word of most and slow": CallFilter(text=OFTEN, min_latency_ms=3300),
+        "calls, slow and failed": CallFilter(outcome=("failed",), min_latency_ms=3300),
     }
     found: dict[str, list[str]] = {}
     for name, filter_ in wanted.items():
@@ -194,7 +231,7 @@ async def _plans(
 
 
 class _heard:  # noqa: N801 - reads as a statement
-    def __init__(self, engine: Any, statements: list[tuple[str, Any]]) -> None:
+    def __init__(self, engine: AsyncEngine, statements: list[tuple[str, Any]]) -> None:
         self._engine = engine.sync_engine
         self._statements = statements
 

@@ -20,15 +20,7 @@ from appliance.calls.archive_domain import (
     ShownToolCall,
     ShownTurn,
 )
-from appliance.calls.finding import (
-    by_index,
-    call_line,
-    call_lines,
-    line_fields,
-    number_part,
-    page_statement,
-    versions_of,
-)
+from appliance.calls.finding import call_lines, line_fields, search_page, versions_of
 from appliance.calls.masking import with_masks
 from appliance.calls.notes import notes_of
 from appliance.database.paging import (
@@ -36,7 +28,6 @@ from appliance.database.paging import (
     Listed,
     checked_limit,
     decode_cursor,
-    one_page,
 )
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import NotFound
@@ -54,21 +45,16 @@ async def search(
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Listed[CallLine]:
-    """The calls, the newest first. A search for words may answer a short page that has a next one.
+    """The calls, the newest first. A search may answer a short page, even an empty one, that has a next one.
 
     NotAllowed when words are searched by who may not read transcripts; InvalidInput for a wrong cursor.
     """
     actor.must(Right.CALLS_READ)
     checked_limit(limit)
     after = decode_cursor(cursor) if cursor else None
-    versions = await versions_of(uow, wanted.agent_id)
     if wanted.text.strip():
         actor.must(Right.TRANSCRIPTS_READ)
-        return await by_index(uow, "calls_with_words", wanted.text, wanted, versions, after, limit)
-    if part := number_part(wanted):
-        return await by_index(uow, "calls_with_number", part, wanted, versions, after, limit)
-    rows = (await uow.session.execute(page_statement(wanted, versions, after, limit))).all()
-    return one_page(rows, limit, lambda row: (row.Call.created_at, row.Call.id), call_line)
+    return await search_page(uow, wanted, await versions_of(uow, wanted.agent_id), after, limit)
 
 
 async def detail(uow: UnitOfWork, actor: Actor, call_id: UUID) -> CallDetail:

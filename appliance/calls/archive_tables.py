@@ -29,7 +29,12 @@ class CallSummary(OfOrganization, Base):
 
     __table_args__ = (
         same_organization("call_id", "calls"),
-        Index("ix_call_summaries_latency", "organization_id", "latency_p95_ms"),
+        Index(
+            "ix_call_summaries_latency",
+            "organization_id",
+            "latency_p95_ms",
+            postgresql_include=["call_created_at", "call_id"],
+        ),
         Index(
             "ix_call_summaries_words",
             "organization_id",
@@ -44,6 +49,7 @@ class CallSummary(OfOrganization, Base):
             "organization_id",
             text("call_created_at DESC"),
             text("call_id DESC"),
+            postgresql_include=["latency_p95_ms"],
         ),
     )
 

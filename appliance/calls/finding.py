@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 from uuid import UUID
 
@@ -26,12 +28,14 @@ from appliance.agents.tables import Agent, AgentVersion
 from appliance.calls import tables
 from appliance.calls.archive_domain import CallFilter, CallLine
 from appliance.calls.archive_tables import CallSummary
-from appliance.database.paging import Listed, encode_cursor
+from appliance.database.paging import Listed, encode_cursor, one_page
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.recordings.tables import Recording
 
 _NOT_OF_A_NUMBER = re.compile(r"[^0-9+*#]+")
-_CANDIDATES = 1000
+_IN_THE_INDEX = re.compile(r"[^\W_]{3}")
+"""The index of numbers knows groups of three signs."""
+_CANDIDATES = 1200
 """So many calls that an index gives are asked for what else is wanted, for one page."""
 _RECORDED = exists().where(Recording.call_id == tables.Call.id, Recording.state == "stored")
 
@@ -43,7 +47,7 @@ async def versions_of(uow: UnitOfWork, agent_id: UUID | None) -> list[UUID] | No
     return list(await uow.session.scalars(select(AgentVersion.id).where(AgentVersion.agent_id == agent_id)))
 
 
-def page_statement(
+def _page_statement(
     wanted: CallFilter, versions: list[UUID] | None, after: tuple[datetime, UUID] | None, limit: int
 ) -> Any:
     call = tables.Call
@@ -112,25 +116,59 @@ class _Candidate:
     matches: bool
 
 
-async def by_index(
+Source = Callable[["tuple[datetime, UUID] | None", int], Awaitable[list[_Candidate]]]
+"""Gives the newest calls behind a place in the list, at most so many, in their order."""
+
+
+async def search_page(
     uow: UnitOfWork,
-    function: Literal["calls_with_words", "calls_with_number"],
-    sought: str,
     wanted: CallFilter,
     versions: list[UUID] | None,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Listed[CallLine]:
-    """Asks an index for the newest calls, and what else is asked of those.
+    """One page. What has an index of its own is asked of it, what else is wanted of the calls that it gives.
 
-    With other conditions a page looks at so many calls of the index at most; it may be short then.
+    Of those a page looks at a bounded number, so that no combination reads a whole archive; it may be short
+    then, and has a next one.
     """
-    plain = not _conditions(_beside(wanted, function), versions)
+    number, slow = number_part(wanted), wanted.min_latency_ms is not None
+    timeless = wanted.model_copy(update={"since": None, "until": None})
+    if wanted.text.strip():
+        source = partial(_by_function, uow, "calls_with_words", wanted.text, wanted)
+        return await _page_of(uow, source, timeless, versions, after, limit)
+    if _IN_THE_INDEX.search(number):
+        source = partial(_by_function, uow, "calls_with_number", number, wanted)
+        rest = timeless.model_copy(update={"number": ""})
+        return await _page_of(uow, source, rest, versions, after, limit)
+    unhurried = timeless.model_copy(update={"min_latency_ms": None})
+    if slow and (not _conditions(unhurried, versions) or await _few_are_slow(uow, wanted)):
+        return await _page_of(uow, partial(_slow, uow, wanted), unhurried, versions, after, limit)
+    if slow or number:
+        rest = CallFilter(number=wanted.number, min_latency_ms=wanted.min_latency_ms)
+        plain = wanted.model_copy(update={"number": "", "min_latency_ms": None})
+        return await _page_of(uow, partial(_newest, uow, plain, versions), rest, None, after, limit)
+    rows = (await uow.session.execute(_page_statement(wanted, versions, after, limit))).all()
+    return one_page(rows, limit, lambda row: (row.Call.created_at, row.Call.id), call_line)
+
+
+async def _page_of(
+    uow: UnitOfWork,
+    source: Source,
+    rest: CallFilter,
+    versions: list[UUID] | None,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Listed[CallLine]:
+    """`rest`: what the source has not asked already."""
+    plain = not _conditions(rest, versions)
     found: list[_Candidate] = []
-    for most in (limit + 1, _CANDIDATES):
-        candidates = await _candidates(uow, function, sought, wanted, after, most)
+    candidates: list[_Candidate] = []
+    most = limit + 1
+    for most in (limit + 1, _CANDIDATES) if plain else (_CANDIDATES,):
+        candidates = await source(after, most)
         matching = [each for each in candidates if each.matches]
-        found += matching if plain else await _fitting(uow, matching, wanted, versions, limit + 1)
+        found += matching if plain else await _fitting(uow, matching, rest, versions, limit + 1)
         if len(found) > limit or len(candidates) < most:
             break
         after = candidates[-1].at, candidates[-1].call_id
@@ -142,13 +180,7 @@ async def by_index(
     return Listed(items=lines, next_cursor=encode_cursor(*after))
 
 
-def _beside(wanted: CallFilter, function: str) -> CallFilter:
-    """What the index has not answered already."""
-    done = {"since": None, "until": None}
-    return wanted.model_copy(update=done if function == "calls_with_words" else done | {"number": ""})
-
-
-async def _candidates(
+async def _by_function(
     uow: UnitOfWork,
     function: Literal["calls_with_words", "calls_with_number"],
     sought: str,
@@ -156,15 +188,54 @@ async def _candidates(
     after: tuple[datetime, UUID] | None,
     most: int,
 ) -> list[_Candidate]:
-    """The newest calls of the index behind a place in the list, in their order."""
     at, row_id = after or (None, None)
     found = getattr(func, function)(sought, wanted.since, wanted.until, at, row_id, most)
     columns = found.table_valued("call_id", "call_created_at", "matches").c
-    with_words = function == "calls_with_words"
-    rows = await uow.session.execute(
-        select(columns.call_id, columns.call_created_at, columns.matches if with_words else literal(True))
-    )
+    rows = await uow.session.execute(select(columns.call_id, columns.call_created_at, columns.matches))
     return [_Candidate(*row) for row in rows]
+
+
+async def _slow(
+    uow: UnitOfWork, wanted: CallFilter, after: tuple[datetime, UUID] | None, most: int
+) -> list[_Candidate]:
+    """Calls with slow turns."""
+    row = CallSummary
+    statement = select(row.call_id, row.call_created_at).where(row.latency_p95_ms >= wanted.min_latency_ms)
+    if wanted.since is not None:
+        statement = statement.where(row.call_created_at >= wanted.since)
+    if wanted.until is not None:
+        statement = statement.where(row.call_created_at < wanted.until)
+    if after is not None:
+        statement = statement.where(tuple_(row.call_created_at, row.call_id) < tuple_(*after))
+    statement = statement.order_by(row.call_created_at.desc(), row.call_id.desc()).limit(most)
+    return [_Candidate(each[0], each[1], True) for each in await uow.session.execute(statement)]
+
+
+async def _few_are_slow(uow: UnitOfWork, wanted: CallFilter) -> bool:
+    """Whether a page can look at all of them."""
+    some = (
+        select(CallSummary.call_id)
+        .where(CallSummary.latency_p95_ms >= wanted.min_latency_ms)
+        .limit(_CANDIDATES)
+        .subquery()
+    )
+    return (await uow.session.scalar(select(func.count()).select_from(some)) or 0) < _CANDIDATES
+
+
+async def _newest(
+    uow: UnitOfWork,
+    plain: CallFilter,
+    versions: list[UUID] | None,
+    after: tuple[datetime, UUID] | None,
+    most: int,
+) -> list[_Candidate]:
+    """Calls by facts of their own row alone."""
+    call = tables.Call
+    statement = select(call.id, call.created_at).where(*_conditions(plain, versions))
+    if after is not None:
+        statement = statement.where(tuple_(call.created_at, call.id) < tuple_(*after))
+    statement = statement.order_by(call.created_at.desc(), call.id.desc()).limit(most)
+    return [_Candidate(each[0], each[1], True) for each in await uow.session.execute(statement)]
 
 
 async def _fitting(

@@ -57,13 +57,23 @@ class Call(OfOrganization, Base):
         Index("ix_calls_created_at", "organization_id", "created_at"),
         Index("ix_calls_outcome", "organization_id", "outcome", "created_at", "id"),
         Index("ix_calls_agent_version", "organization_id", "agent_version_id", "created_at"),
+        Index(
+            "ix_calls_not_inbound",
+            "organization_id",
+            "direction",
+            "created_at",
+            "id",
+            postgresql_where=text("direction <> 'inbound'"),
+        ),
         *(
             Index(
                 f"ix_calls_{column}_parts",
                 "organization_id",
+                text("date_trunc('month', (created_at AT TIME ZONE 'UTC'))"),
                 column,
                 postgresql_using="gin",
                 postgresql_ops={column: "gin_trgm_ops"},
+                postgresql_with={"fastupdate": "off"},
             )
             for column in ("caller", "called")
         ),

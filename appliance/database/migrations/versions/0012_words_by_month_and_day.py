@@ -109,8 +109,8 @@ BEGIN
 END $body$
 """
 """Months from the newest on; a month with more than two thousand matches is asked day by day. So the work for
-a page is bounded by a day's calls, and does not grow with what matches. For what the index cannot tell (the
-order of words, the absence of all that is named) more calls are given, and `matches` tells which are meant."""
+a page is bounded by a day's calls, and does not grow with what matches. For what the index cannot tell (order
+of words, the absence of all that is named) more calls are given, and `matches` tells which are meant."""
 _BEFORE = """
 CREATE FUNCTION calls_with_words(
     wanted text, since timestamptz, until timestamptz, before_at timestamptz, before_id uuid, at_most integer
