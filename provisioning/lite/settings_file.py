@@ -1,6 +1,6 @@
 """Writes the settings file of a lite box and the secrets that it names.
 
-A secret is made once, 32 random bytes in a file of its own (mode 0600), and then kept: writing again changes
+A secret is made once, random bytes in a file of its own (mode 0600), and then kept: writing again changes
 nothing but what the ports and the overrides say.
 """
 
@@ -79,7 +79,8 @@ def make_secrets(directory: Path) -> None:
     for name in SECRETS:
         path = secret_path(directory, name)
         if not path.exists():
-            random = secrets.token_bytes(32)
+            # A person may have to type the first login: 120 bits in 20 letters.
+            random = secrets.token_bytes(15 if name == "first_login_password" else 32)
             text = base64.b64encode(random) if name == "box_key" else base64.urlsafe_b64encode(random)
             write_private(path, text.decode().rstrip("=" if name != "box_key" else "") + "\n")
 
