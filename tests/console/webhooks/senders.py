@@ -6,10 +6,13 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 from standardwebhooks import Webhook
+
+from tests.console.api.conftest import Program
+from tests.console.webhooks.jobs_worker import until
 
 TIMEOUT_SECONDS = 30.0
 CALL_RULE = {
@@ -52,3 +55,21 @@ class Sender:
     async def post(self, body: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as http:
             return await http.post(self.url, content=body, headers=headers or {})
+
+
+async def caller(program: Program, url: str, agent_id: UUID, **rule: Any) -> Sender:
+    """A path whose one rule lets the agent call."""
+    rules = [{**CALL_RULE, "agent_id": str(agent_id), **rule}]
+    made = await program.http.post("/hooks", json={"name": "Customers", "rules": rules})
+    assert made.status_code == 201, made.text
+    return Sender(url, made.json())
+
+
+async def in_state(program: Program, request_id: str, *states: str) -> dict[str, Any]:
+    """The request, once it has come to one of the states."""
+
+    async def look() -> dict[str, Any] | None:
+        shown = (await program.http.get(f"/hook-requests/{request_id}")).json()
+        return shown if shown["state"] in states else None
+
+    return await until(look, f"{request_id} {states}")
