@@ -17,9 +17,10 @@ from models.stt.phrases import Phrases
 MAX_SYMBOLS = 5
 """Tokens of one frame: 80 ms of speech hold no more."""
 
-PAUSE_FRAMES = 10
-"""After so much silence in a segment the prediction network begins anew: one that has said a whole sentence
-may wait for nothing but its end, and miss what is said after a pause."""
+PAUSE_FRAMES = 16
+"""After so much silence in a segment (1.3 s) the prediction network begins anew: one that has said a whole
+sentence may wait for nothing but its end, and miss what is said after a pause. With 0.8 s it heard words at
+the end of a segment that nobody had said."""
 
 
 @dataclass

@@ -115,7 +115,8 @@ async def _pushed(stream: SttStream, pcm: bytes, behind_ms: int) -> None:
 async def test_forty_minutes_without_a_pause_are_held_and_stay_small(triton: TritonProcess) -> None:
     client = client_of(triton.address)
     pcm = pcm_of(SENTENCE)
-    passage = pcm * (19 * 32_000 // len(pcm))
+    sentence = pcm + bytes(19_200)
+    passage = sentence * (19 * 32_000 // len(sentence))
     backend = next(process for process in triton.tree() if "stub" in process.name())
     before = backend.memory_info().rss
     async with asyncio.timeout(4 * PATIENCE_SECONDS), client.stream() as stream:
@@ -145,7 +146,7 @@ async def test_who_leaves_in_the_midst_of_a_long_talk_leaves_no_place_taken(trit
     for _ in range(2):
         async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as tasks:
             for _ in range(ROOM_FOR_ALL):
-                tasks.create_task(_talk_and_leave(client, pcm * (60 * 32_000 // len(pcm))))
+                tasks.create_task(_talk_and_leave(client, (pcm + bytes(19_200)) * 16))
     await _all_places_are_free(client)
     await client.close()
 
