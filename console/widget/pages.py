@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +10,6 @@ from litestar import Response, get, post
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
 from litestar.response import Redirect
-from markupsafe import escape
 from pydantic import ValidationError
 
 from appliance.access.domain import Actor, Right

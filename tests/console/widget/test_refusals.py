@@ -11,13 +11,14 @@ import httpx
 import jwt
 import pytest
 from playwright.async_api import expect
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from appliance.calls.tables import Call
 from appliance.clients.rooms import RoomServer
 from appliance.database.identifiers import uuid7
 from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import NotFound
+from appliance.organizations.console_tables import OrganizationSettings
 from appliance.organizations.tables import Organization
 from appliance.widgets import service
 from appliance.widgets.domain import ShownWidget, WidgetInput
@@ -216,6 +217,42 @@ async def test_the_organizations_limit_holds_and_no_room_is_made(
         assert await uow.session.scalar(select(func.count()).select_from(Call)) == calls
 
 
+async def test_visitors_are_refused_when_the_months_minutes_are_used_up(
+    rooms_box: Box, browser_of: Any, sites: Sites, new_widget: WidgetMaker, work: Work
+) -> None:
+    widget = await new_widget()
+    http, now, call_id = browser_of(sites.own), datetime.now(UTC), uuid7()
+    organization_id = rooms_box.seed.organization_id
+    async with work() as uow:
+        kept = await uow.session.scalar(select(OrganizationSettings.settings))
+        await uow.session.execute(delete(OrganizationSettings))
+        quota = {"quota": {"minutes_per_month": 1}}
+        uow.session.add(OrganizationSettings(organization_id=organization_id, settings=quota))
+        uow.session.add(
+            Call(
+                id=call_id,
+                organization_id=organization_id,
+                direction="inbound",
+                room_name=f"call-{call_id}",
+                status="ended",
+                answered_at=now - timedelta(minutes=2),
+                ended_at=now,
+            )
+        )
+    try:
+        refused = await begin(http, widget)
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota_reached")
+    finally:
+        async with work() as uow:
+            await uow.session.execute(delete(Call).where(Call.id == call_id))
+            await uow.session.execute(delete(OrganizationSettings))
+            if kept is not None:
+                uow.session.add(OrganizationSettings(organization_id=organization_id, settings=kept))
+    begun = await begin(http, widget)
+    assert begun.status_code == 200
+    await end(http, widget, begun.json())
+
+
 async def test_the_ticket_is_for_one_room_and_for_minutes(
     rooms_box: Box, browser_of: Any, sites: Sites, new_widget: WidgetMaker
 ) -> None:
@@ -228,6 +265,21 @@ async def test_the_ticket_is_for_one_room_and_for_minutes(
     assert not claims["video"].get("roomAdmin")
     assert not claims["video"].get("roomCreate")
     assert claims["exp"] - datetime.now(UTC).timestamp() < 300
+    # The room server itself: what was changed, has expired or names a room that nobody made lets nobody in.
+    secret = rooms_box.settings.rooms.api_secret.reveal()
+    elsewhere = {**claims, "video": {**claims["video"], "room": f"call-{uuid7()}"}}
+    expired = {**claims, "exp": claims["exp"] - 600, "nbf": claims["exp"] - 900}
+    tickets = {
+        "the visitor's": (grant["token"], True),
+        "forged": (jwt.encode(claims, "x" * 40, algorithm="HS256"), False),
+        "without a signature": (jwt.encode(claims, None, algorithm="none"), False),
+        "expired": (jwt.encode(expired, secret, algorithm="HS256"), False),
+        "of no room": (jwt.encode(elsewhere, secret, algorithm="HS256"), False),
+    }
+    async with httpx.AsyncClient(base_url=grant["url"].replace("ws", "http", 1), trust_env=False) as room:
+        for what, (ticket, good) in tickets.items():
+            answer = await room.get("/rtc/validate", params={"access_token": ticket}, timeout=SECONDS)
+            assert (what, answer.status_code == 200) == (what, good), answer.text
     await end(http, widget, grant)
 
 
