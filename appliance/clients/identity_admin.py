@@ -21,13 +21,13 @@ from keycloak.exceptions import (
 
 from appliance.access.domain import Role
 from appliance.access.sessions import read_organizations
-from appliance.errors import Conflict, NotFound, Unavailable
+from appliance.errors import Conflict, InvalidInput, NotFound, Unavailable
 from appliance.settings import IdentitySettings
 
 MAX_MEMBERS = 500
 ROLES = "organizations"
 MEMBERSHIP = "organization"
-_NOT_FOUND, _CONFLICT = 404, 409
+_BAD_REQUEST, _NOT_FOUND, _CONFLICT = 400, 404, 409
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ async def _asked(work: Any) -> Any:
     except KeycloakPostError as error:
         if error.response_code == _CONFLICT:
             raise Conflict("There is a person with this address already.") from error
+        if error.response_code == _BAD_REQUEST:
+            raise InvalidInput("The identity service refuses this address or name.", field="email") from error
         raise Unavailable("The identity service refused.", remedy="See its log.") from error
     except KeycloakError as error:
         if error.response_code == _NOT_FOUND:

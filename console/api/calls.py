@@ -43,7 +43,7 @@ from console.api.answers import (
     deletes,
     problems,
     reads,
-    tagged,
+    tagged_by_bytes,
     understood,
 )
 from console.web.wiring import Wiring
@@ -181,7 +181,7 @@ async def get_call(
 ) -> Response[CallDetail]:
     """All that is known of a call; words only with the right transcripts:read."""
     async with work.tenant() as uow:
-        return tagged(await archive.detail(uow, actor, call_id), if_none_match=if_none_match)
+        return tagged_by_bytes(await archive.detail(uow, actor, call_id), if_none_match=if_none_match)
 
 
 @creates("/calls/{call_id:uuid}/notes", right=Right.CALLS_WRITE, operation="addCallNote")

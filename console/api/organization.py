@@ -17,7 +17,10 @@ from pydantic import BaseModel
 from appliance.access.domain import Actor, Right
 from appliance.audit import service as audit
 from appliance.audit.domain import Entry
+from appliance.audit.service import Verification
+from appliance.audit.signing import HeadSigner
 from appliance.database.paging import Listed
+from appliance.database.unit_of_work import UnitOfWork
 from appliance.errors import InvalidInput
 from appliance.organizations import api_keys, settings_service
 from appliance.organizations.domain import KeyInput, NewKey, OrganizationInput, ShownKey, ShownOrganization
@@ -36,6 +39,7 @@ from console.api.answers import (
     replaces,
     tagged,
 )
+from console.web.wiring import Wiring
 from console.web.work import Work
 
 Action = Annotated[
@@ -148,29 +152,17 @@ async def list_audit(
     subject: Subject = "",
 ) -> Listed[AuditEntry]:
     """Who did what, the newest first."""
-    before = _sequence(cursor)
     async with work.tenant() as uow:
-        found = await audit.find(
-            uow, actor, _filter(action, who, subject), before_sequence=before, limit=limit
-        )
-    return Listed(
-        items=[_entry(each) for each in found],
-        next_cursor=str(found[-1].sequence) if len(found) == limit and found[-1].sequence > 1 else None,
-    )
+        return await audit_page(uow, actor, _filter(action, who, subject), cursor, limit)
 
 
 @reads("/audit/verification", right=Right.AUDIT_READ, operation="verifyAudit", one=False)
-async def verify_audit(actor: Actor, work: Work) -> AuditVerification:
-    """Follows the whole chain of hashes."""
+async def verify_audit(actor: Actor, work: Work, wiring: Wiring) -> AuditVerification:
+    """Follows the whole chain of hashes and the signatures of its heads."""
     async with work.tenant() as uow:
-        found = await audit.verify(uow, actor)
-    return AuditVerification(
-        whole=found.whole,
-        entries=found.entries,
-        head_hash=found.head_hash,
-        flaw_sequence=found.flaw.sequence if found.flaw else None,
-        flaw=found.flaw.problem if found.flaw else None,
-    )
+        return audit_verification(
+            await audit.verify(uow, actor, HeadSigner.from_settings(wiring.settings.security))
+        )
 
 
 @get(
@@ -195,6 +187,27 @@ async def export_audit(
                 yield json.dumps(_entry(each).model_dump(mode="json")).encode() + b"\n"
 
     return Stream(pieces(), media_type="application/x-ndjson")
+
+
+async def audit_page(
+    uow: UnitOfWork, actor: Actor, wanted: audit.Filter, cursor: str | None, limit: int
+) -> Listed[AuditEntry]:
+    """A page of a chain: the organization's, or the box's."""
+    found = await audit.find(uow, actor, wanted, before_sequence=_sequence(cursor), limit=limit)
+    return Listed(
+        items=[_entry(each) for each in found],
+        next_cursor=str(found[-1].sequence) if len(found) == limit and found[-1].sequence > 1 else None,
+    )
+
+
+def audit_verification(found: Verification) -> AuditVerification:
+    return AuditVerification(
+        whole=found.whole,
+        entries=found.entries,
+        head_hash=found.head_hash,
+        flaw_sequence=found.flaw.sequence if found.flaw else None,
+        flaw=found.flaw.problem if found.flaw else None,
+    )
 
 
 def _filter(action: str, who: str, subject: str) -> audit.Filter:

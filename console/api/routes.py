@@ -10,24 +10,39 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 
 from appliance.errors import Conflict
-from console.api import agents, bookings, calls, events, functions, organization, telephony, webhooks, widgets
+from console.api import (
+    agents,
+    bookings,
+    box,
+    calls,
+    events,
+    functions,
+    members,
+    organization,
+    overview,
+    telephony,
+    webhooks,
+    widgets,
+)
 from console.api.calls import call_filter
 from console.api.events import provide_call_events
 from console.api.frame import Repetition, RequestCount, actor_of_key, on_conflict
+from console.api.members import provide_identity_admin
 from console.calls.sound import provide_playback
 from console.web.identity import read_api_keys_by
 
 read_api_keys_by(actor_of_key)
 
 _FEATURES = {
-    "Calls": (calls, events),
+    "Calls": (calls, events, overview),
     "Agents": (agents,),
     "Telephony": (telephony,),
     "Functions": (functions,),
     "Bookings": (bookings,),
-    "Organization": (organization,),
+    "Organization": (organization, members),
     "Webhooks": (webhooks,),
     "Widgets": (widgets,),
+    "Box": (box,),
 }
 _ABOUT = """\
 Everything that the console can do, for programs.
@@ -58,6 +73,7 @@ ROUTES = [
         dependencies={
             "wanted": Provide(call_filter),
             "playback": Provide(provide_playback, sync_to_thread=False),
+            "identity": Provide(provide_identity_admin),
             "call_events": Provide(provide_call_events),
         },
         security=[{"key": []}],

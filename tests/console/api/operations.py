@@ -18,6 +18,8 @@ NUMBER = {"number": "+4930999999001", "agent_id": "{agent_id}"}
 FUNCTION = {"name": "matrix_fn", "description": "x", "url": "https://example.com/"}
 WEBHOOK = {"url": "https://example.com/", "events": ["call.ended"]}
 WIDGET = {"name": "Matrix", "title": "Matrix", "agent_id": "{agent_id}"}
+PERSON = {"email": "matrix@example.org", "first_name": "Matrix", "last_name": "Member"}
+TENANT = {"slug": "matrix", "name": "Matrix", "timezone": "UTC"}
 ORGANIZATION = {"name": "Matrix", "timezone": "UTC"}
 
 
@@ -86,6 +88,18 @@ RULES: dict[str, Rule] = {
     "createApiKey": Rule(Right.KEYS_WRITE, {"name": "x", "scopes": ["calls:read"]}),
     "getApiKey": Rule(Right.KEYS_READ),
     "revokeApiKey": Rule(Right.KEYS_WRITE),
+    "getOverview": Rule(Right.OVERVIEW_READ),
+    "listMembers": Rule(Right.MEMBERS_READ),
+    "inviteMember": Rule(Right.MEMBERS_WRITE, {**PERSON, "roles": ["builder"]}),
+    "getMember": Rule(Right.MEMBERS_READ),
+    "changeRoles": Rule(Right.MEMBERS_WRITE, {"roles": ["builder"]}),
+    "removeMember": Rule(Right.MEMBERS_WRITE),
+    "getBox": Rule(Right.BOX_READ),
+    "listOrganizations": Rule(Right.BOX_READ),
+    "createOrganization": Rule(Right.BOX_WRITE, TENANT),
+    "inviteAdministrator": Rule(Right.BOX_WRITE, PERSON),
+    "listBoxAuditEntries": Rule(Right.BOX_READ),
+    "verifyBoxAudit": Rule(Right.BOX_READ),
     "listAuditEntries": Rule(Right.AUDIT_READ),
     "verifyAudit": Rule(Right.AUDIT_READ),
     "exportAudit": Rule(Right.AUDIT_EXPORT),

@@ -20,6 +20,7 @@ ENDLESS = r"/events$"
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("keycloak_box")
 def test_nothing_breaks_it(console_url: str, probed_key: str) -> None:
     """Every operation of the document; all that broke is told at once."""
     document = schemathesis.openapi.from_url(f"{console_url}/api/v1/openapi.json")
