@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlencode
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from litestar import Response, get, post
@@ -30,6 +31,16 @@ NAVIGATION = [NavigationEntry("Audit", "/audit", Right.AUDIT_READ, order=80, gro
 PAGE_SIZE = 50
 
 Text = Annotated[str, Parameter(max_length=200)]
+
+_PLACES = {
+    "call": ("/calls", Right.CALLS_READ),
+    "agent": ("/agents", Right.AGENTS_READ),
+    "number": ("/numbers", Right.NUMBERS_READ),
+    "trunk": ("/trunks", Right.TRUNKS_READ),
+    "function": ("/functions", Right.FUNCTIONS_READ),
+    "member": ("/members", Right.MEMBERS_READ),
+}
+"""The page of a subject's kind, and what one needs to see it."""
 
 _COLUMNS = (
     "sequence",
@@ -102,12 +113,29 @@ async def entries(
     )
 
 
+def place_of(actor: Actor, entry: Entry) -> str:
+    """Where the console shows what the entry is about; nothing when the actor may not look there."""
+    kind, _, identifier = entry.subject.partition(":")
+    if isinstance(entry.after, dict) and kind == "recording":
+        after: dict[str, Any] = entry.after  # pyright: ignore[reportUnknownVariableType]
+        kind, identifier = "call", str(after.get("call_id", ""))
+    path, right = _PLACES.get(kind, ("", Right.AUDIT_READ))
+    try:
+        return f"{path}/{UUID(identifier)}" if path and actor.may(right) else ""
+    except ValueError:
+        return ""
+
+
 @get("/audit/{sequence:int}", right=Right.AUDIT_READ)
 async def entry(page: Page, work: Work, actor: Actor, sequence: int) -> Response[str]:
     async with work.tenant() as uow:
         found = await audit.one(uow, actor, sequence)
     return page.render(
-        "audit/entry.html", entry=found, before=_pretty(found.before), after=_pretty(found.after)
+        "audit/entry.html",
+        entry=found,
+        place=place_of(actor, found),
+        before=_pretty(found.before),
+        after=_pretty(found.after),
     )
 
 
