@@ -73,3 +73,17 @@ async def in_state(program: Program, request_id: str, *states: str) -> dict[str,
         return shown if shown["state"] in states else None
 
     return await until(look, f"{request_id} {states}")
+
+
+async def make(program: Program, url: str, **wanted: Any) -> Sender:
+    """A path of the program's organization, with one rule that files."""
+    made = await program.http.post("/hooks", json={"name": "Customers", "rules": [FILE_RULE], **wanted})
+    assert made.status_code == 201, made.text
+    return Sender(url, made.json())
+
+
+async def requests_of(program: Program, sender: Sender, query: str = "") -> list[dict[str, Any]]:
+    """What was sent to it, the newest first."""
+    listed = await program.http.get(f"/hooks/{sender.hook['hook']['id']}/requests{query}")
+    assert listed.status_code == 200
+    return listed.json()["items"]
