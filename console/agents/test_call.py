@@ -67,6 +67,12 @@ async def test_page(page: Page, work: Work, actor: Actor, agent_id: UUID) -> Res
 
 @post("/agents/{agent_id:uuid}/test-calls", right=Right.AGENTS_TEST, dependencies=_WITH_CALLING)
 async def begin(work: Work, wiring: Wiring, actor: Actor, calling: Calling, agent_id: UUID) -> dict[str, Any]:
+    return await begin_test(work, wiring, actor, calling, agent_id)
+
+
+async def begin_test(
+    work: Work, wiring: Wiring, actor: Actor, calling: Calling, agent_id: UUID
+) -> dict[str, Any]:
     """Takes a place, makes the room with the agent, and gives the browser its ticket.
 
     Conflict for a draft with flaws, AtCapacity at a limit, Unavailable when a part is away.
@@ -108,7 +114,11 @@ async def begin(work: Work, wiring: Wiring, actor: Actor, calling: Calling, agen
 
 
 @get("/agents/{agent_id:uuid}/test-calls/{call_id:uuid}", right=Right.AGENTS_TEST)
-async def watch(work: Work, actor: Actor, agent_id: UUID, call_id: UUID) -> dict[str, Any]:
+async def watch(work: Work, agent_id: UUID, call_id: UUID) -> dict[str, Any]:
+    return await test_so_far(work, agent_id, call_id)
+
+
+async def test_so_far(work: Work, agent_id: UUID, call_id: UUID) -> dict[str, Any]:
     """The turns so far. Their words are the member's own: who tests an agent hears them anyhow."""
     async with work.tenant() as uow:
         call = await _own_test(uow, agent_id, call_id)
@@ -135,6 +145,10 @@ async def watch(work: Work, actor: Actor, agent_id: UUID, call_id: UUID) -> dict
     status_code=204,
 )
 async def answered(work: Work, agent_id: UUID, call_id: UUID) -> None:
+    await mark_answered(work, agent_id, call_id)
+
+
+async def mark_answered(work: Work, agent_id: UUID, call_id: UUID) -> None:
     """The browser is in the room together with the agent."""
     now = datetime.now(UTC)
     async with work.tenant() as uow:
@@ -153,11 +167,17 @@ class EndInput(BaseModel):
     dependencies=_WITH_CALLING,
 )
 async def end(work: Work, calling: Calling, agent_id: UUID, call_id: UUID, data: EndInput) -> None:
+    await end_test(work, calling, agent_id, call_id, data.by)
+
+
+async def end_test(
+    work: Work, calling: Calling, agent_id: UUID, call_id: UUID, by: Literal["caller", "agent"]
+) -> None:
     """Ends it; ended already: nothing changes. The room goes, and so the agent."""
     async with work.tenant() as uow:
         call = await _own_test(uow, agent_id, call_id)
         room = call.room_name
-        await life.ended(uow, call_id, _end(data.by), datetime.now(UTC))
+        await life.ended(uow, call_id, _end(by), datetime.now(UTC))
     await calling.rooms.delete(room)
 
 

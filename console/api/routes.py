@@ -21,6 +21,7 @@ from console.api import (
     organization,
     overview,
     telephony,
+    test_calls,
     webhooks,
     widgets,
 )
@@ -35,7 +36,7 @@ read_api_keys_by(actor_of_key)
 
 _FEATURES = {
     "Calls": (calls, events, overview),
-    "Agents": (agents,),
+    "Agents": (agents, test_calls),
     "Telephony": (telephony,),
     "Functions": (functions,),
     "Bookings": (bookings,),
