@@ -40,6 +40,8 @@ from console.web.work import Work
 NAVIGATION = [NavigationEntry("Calls", "/calls", Right.CALLS_READ, order=20, group="Work")]
 PAGE_SIZE = 50
 NOTE_LIMIT = 5000
+MOST_TURNS = 100
+"""A call of hours has a thousand; its page shows the slowest of them until all are asked for."""
 Form = Annotated[dict[str, str], Body(media_type=RequestEncodingType.URL_ENCODED)]
 WORDS: dict[str, Any] = {
     "outcomes": OUTCOME_WORDS,
@@ -138,12 +140,21 @@ async def export_calls(request: AnyRequest, page: Page, work: Work, actor: Actor
 
 
 @get("/calls/{call_id:uuid}", right=Right.CALLS_READ)
-async def one_call(page: Page, work: Work, actor: Actor, call_id: UUID) -> Response[str]:
-    return await _call_page(page, work, actor, call_id)
+async def one_call(
+    page: Page, work: Work, actor: Actor, call_id: UUID, turns: str | None = None
+) -> Response[str]:
+    return await _call_page(page, work, actor, call_id, all_turns=turns == "all")
 
 
 async def _call_page(
-    page: Page, work: Work, actor: Actor, call_id: UUID, *, new_link: str = "", note_error: str = ""
+    page: Page,
+    work: Work,
+    actor: Actor,
+    call_id: UUID,
+    *,
+    new_link: str = "",
+    note_error: str = "",
+    all_turns: bool = False,
 ) -> Response[str]:
     async with work.tenant() as uow:
         call = await archive.detail(uow, actor, call_id)
@@ -159,14 +170,14 @@ async def _call_page(
         may_share=actor.may(Right.CALLS_WRITE) and actor.may(Right.TRANSCRIPTS_READ),
         may_play=actor.may(Right.RECORDINGS_PLAY),
         sound_base=f"/calls/{call_id}/recordings",
-        **_shown(call),
+        **_shown(call, most_turns=None if all_turns else MOST_TURNS),
     )
 
 
-def _shown(call: CallDetail) -> dict[str, Any]:
+def _shown(call: CallDetail, *, most_turns: int | None = None) -> dict[str, Any]:
     return {
         "call": call,
-        "falls": waterfall(call.turn_list),
+        "falls": waterfall(call.turn_list, most=most_turns),
         "stages": STAGES,
         "pretty": _pretty,
         "causes": CAUSES,

@@ -46,15 +46,21 @@ class Waterfall:
     scale_ms: float
     marks: list[tuple[float, str]]
     """Where a line stands and what it says."""
+    of: int
+    """How many turns there are; more than the rows when only the slowest are shown."""
 
 
-def waterfall(turns: Sequence[ShownTurn]) -> Waterfall:
-    """All turns on one scale, which ends with the slowest."""
+def waterfall(turns: Sequence[ShownTurn], *, most: int | None = None) -> Waterfall:
+    """The turns on one scale, which ends with the slowest; of more than `most` only the slowest, in order."""
+    of = len(turns)
+    if most is not None and of > most:
+        by_answer = sorted(range(of), key=lambda index: -turns[index].stamps.get("first_audio_out", 0.0))
+        turns = [turns[index] for index in sorted(by_answer[:most])]
     slowest = max((max(turn.stamps.values(), default=0.0) for turn in turns), default=0.0)
     scale_ms = max(slowest, _SHORTEST_SCALE_MS)
     step = next((each for each in (250, 500, 1000, 2000, 5000) if scale_ms / each <= 6), 10_000)
     marks = [(WIDTH * each / scale_ms, f"{each / 1000:g} s") for each in range(step, int(scale_ms) + 1, step)]
-    return Waterfall([_row(turn, scale_ms) for turn in turns], scale_ms, marks)
+    return Waterfall([_row(turn, scale_ms) for turn in turns], scale_ms, marks, of)
 
 
 def _row(turn: ShownTurn, scale_ms: float) -> TurnRow:
