@@ -102,7 +102,7 @@ class NemoEngine:
         self._features = model.preprocessor.featurizer
         self._features.dither, self._features.pad_to = 0.0, 0
         self._hop, self._window = int(self._features.hop_length), int(self._features.n_fft)
-        self._greedy = GreedyTransducer(model)
+        self._greedy = GreedyTransducer(model, begins_anew=streaming)
         encoder = model.encoder
         self._frame_ms = int(self._hop * encoder.subsampling_factor / _MS)
         self._tail = np.zeros(_TAIL_MS * _MS, np.int16)
@@ -206,7 +206,7 @@ class NemoEngine:
 
     def _ready_chunks(self, stream: Stream) -> int:
         if not self.streaming:
-            return int(stream.total >= _OFFLINE_SECONDS * SAMPLE_RATE_HZ)
+            return int(stream.total - stream.frames >= _OFFLINE_SECONDS * SAMPLE_RATE_HZ)
         frames = max((stream.total - self._window // 2) // self._hop + 1, 0) - stream.frames
         if stream.caches is None:
             return int(frames >= self._first)

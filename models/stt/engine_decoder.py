@@ -15,7 +15,7 @@ import torch  # pyright: ignore[reportMissingImports]
 from models.stt.phrases import Phrases
 
 MAX_SYMBOLS = 5
-"""Tokens of one frame: 80 ms of speech hold no more."""
+"""Tokens of one frame, for a model that states nothing else: 80 ms of speech hold no more."""
 
 PAUSE_FRAMES = 16
 """After so much silence in a segment (1.3 s) the prediction network begins anew: one that has said a whole
@@ -52,11 +52,14 @@ class Decoding:
 class GreedyTransducer:
     """Decodes with the prediction and joint networks of a NeMo model."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, begins_anew: bool = True) -> None:
+        """`begins_anew` after a pause; not for a model that hears whole segments, as it was trained."""
+        self._begins_anew = begins_anew
         self._decoder, self._joint = model.decoder, model.joint
         self._blank = int(model.decoder.blank_idx)
         settings = model.cfg.decoding
         self._durations = [int(duration) for duration in settings.get("durations") or []]
+        self._max_symbols = int((settings.get("greedy") or {}).get("max_symbols") or MAX_SYMBOLS)
         output, hidden = self._decoder.predict(None, None, add_sos=False, batch_size=1)
         self._first = self._joint.project_prednet(output)
         self._first_hidden = hidden
@@ -87,7 +90,8 @@ class GreedyTransducer:
             for index, row in enumerate(rows):
                 stream = streams[row]
                 fresh = stream.last + PAUSE_FRAMES - stream.frames
-                until = min(frames[row], max(fresh, at[row])) if stream.spoke else frames[row]
+                pauses = self._begins_anew and stream.spoke
+                until = min(frames[row], max(fresh, at[row])) if pauses else frames[row]
                 t = self._next_token(best[index], jumps[index], at[row], until)
                 if t >= until and until < frames[row]:
                     at[row], symbols[row] = t, 0
@@ -105,8 +109,10 @@ class GreedyTransducer:
                 said.append((row, token))
                 if self._durations:
                     at[row] += jumps[index][t]
-                if at[row] == t and symbols[row] >= MAX_SYMBOLS:
+                if at[row] == t and symbols[row] >= self._max_symbols:
                     at[row] += 1
+                if at[row] > t:
+                    symbols[row] = 0
             self._say(streams, said)
             rows = again + [row for row, _ in said if at[row] < frames[row]]
         for row, stream in enumerate(streams):
