@@ -63,6 +63,7 @@ def storable_json(value: Any, depth: int = 0) -> Any:
 
 
 ShortText = Annotated[str, StringConstraints(max_length=300), AfterValidator(_without_nul)]
+Phrase = Annotated[str, StringConstraints(max_length=100), AfterValidator(_without_nul)]
 LongText = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(_without_nul)]
 Moment = Annotated[AwareDatetime, AfterValidator(_sensible_time)]
 JsonObject = Annotated[dict[str, Any], BeforeValidator(storable_json)]

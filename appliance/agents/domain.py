@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from appliance.wire import LongText, ShortText, WireModel
+from appliance.wire import LongText, Phrase, ShortText, WireModel
 
 ToolAction = Literal[
     "check_availability", "create_booking", "create_order", "transfer_to_human", "end_call", "log_note"
@@ -81,8 +81,8 @@ class AgentSnapshot(WireModel):
     tools: tuple[ToolAction, ...] = ()
     functions: tuple[ShortText, ...] = ()
     """Names of the organization's own functions that it may call, as they are set when it calls them."""
-    phrases: tuple[ShortText, ...] = ()
-    """Words that the recogniser should expect."""
+    phrases: tuple[Phrase, ...] = Field(default=(), max_length=200)
+    """Words that the recogniser should expect; as many and as long as recognisers take."""
     turn_taking: TurnTaking = Field(default_factory=TurnTaking)
     silence: Silence = Field(default_factory=Silence)
     limits: CallLimits = Field(default_factory=CallLimits)

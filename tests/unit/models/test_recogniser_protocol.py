@@ -5,10 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
+from pydantic import ValidationError
 
+from appliance.agents.domain import AgentSnapshot
 from appliance.errors import InvalidInput
 from models.stt.phrases import Phrases
-from models.stt.protocol import Piece, control_of, result_json, words_of
+from models.stt.protocol import (
+    MAX_PHRASE_CHARACTERS,
+    MAX_PHRASES,
+    Piece,
+    control_of,
+    result_json,
+    words_of,
+)
 
 
 def test_pieces_become_words_with_times_that_never_go_back() -> None:
@@ -58,3 +67,16 @@ def test_a_phrase_is_preferred_from_its_beginning_and_while_it_goes_on() -> None
     assert 9 in phrases.preferred()
     phrases.forget()
     assert set(phrases.preferred()) == {7, 5}
+
+
+def test_an_agent_may_expect_what_the_recogniser_takes_and_no_more() -> None:
+    """Else an agent could be published whose every call the recogniser refuses."""
+    most = tuple(
+        f"{index:03}" + "\N{MUSICAL SYMBOL G CLEF}" * (MAX_PHRASE_CHARACTERS - 3)
+        for index in range(MAX_PHRASES)
+    )
+    agent = AgentSnapshot(name="a", prompt="b", greeting="c", phrases=most)
+    assert control_of(json.dumps({"phrases": agent.phrases})).phrases == most
+    for too_much in ((*most, "one more"), ("a" * (MAX_PHRASE_CHARACTERS + 1),)):
+        with pytest.raises(ValidationError):
+            AgentSnapshot(name="a", prompt="b", greeting="c", phrases=too_much)
