@@ -173,6 +173,13 @@ def error_of(status: Any, details: str, *, what: str) -> TrunklineError:
     return Unavailable(f"{what} does not answer ({name}).", remedy="See that the speech server runs.")
 
 
+def refusal_text(status: Any, words: str) -> str:
+    """How a refusal with this gRPC status is told in a message of the stream; see `error_of_message`."""
+    name = getattr(status, "name", str(status))
+    beginnings = {"RESOURCE_EXHAUSTED": f"{AT_CAPACITY}: ", "INVALID_ARGUMENT": INVALID}
+    return f"{beginnings.get(name, '')}{words}"
+
+
 def error_of_message(text: str, *, what: str) -> TrunklineError:
     """The appliance's error for a refusal that Triton tells in a message of the stream, without a code."""
     if AT_CAPACITY in text or "maximum queue size" in text:

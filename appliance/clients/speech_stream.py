@@ -37,7 +37,9 @@ _GOODBYE_SECONDS = 0.5
 END_OF_ANSWERS: Any = vars(grpc.aio)["EOF"]
 """What grpc reads when the server has said everything."""
 
-_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK)
+_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK, grpc.StatusCode.INTERNAL)
+"""States of a connection that broke. INTERNAL is what grpc's asyncio client makes of any of them when it was
+writing (grpc/grpc issue 36066)."""
 
 
 @dataclass(frozen=True, slots=True)

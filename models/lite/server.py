@@ -128,7 +128,7 @@ class SpeechService(kserve.services.GRPCInferenceServiceServicer):
             refusal = (grpc.StatusCode.DEADLINE_EXCEEDED, "The stream was idle for too long.")
         if refusal is not None:
             # Outside of the handlers: what `abort` raises must reach grpc as it is.
-            await context.abort(*refusal)
+            await _refuse(context, *refusal)
 
     async def _serve(self, requests: Any, context: Any) -> None:
         first = await self._next(requests)
@@ -226,6 +226,16 @@ async def _write_results(stream: RecogniserStream, context: Any, owed: _Owed) ->
         await context.write(kserve.infer_response(STT, [Tensor.of_text("RESULT", json.dumps(result))]))
         if result["type"] == "final":
             owed.less()
+
+
+async def _refuse(context: Any, status: grpc.StatusCode, words: str) -> None:
+    """Ends a stream with words and a status. The words come in a message of the stream, as Triton's do when
+    its client has not asked for gRPC states: of an asyncio client that writes while its stream is ended,
+    grpc keeps INTERNAL and no word (grpc/grpc issue 36066)."""
+    if kserve.GRPC_ERRORS[0] not in tuple(tuple(pair) for pair in context.invocation_metadata()):
+        text = kserve.refusal_text(status, words)
+        await context.write(kserve.messages.ModelStreamInferResponse(error_message=text))
+    await context.abort(status, words)
 
 
 def _expect(tensors: dict[str, Tensor], model: str) -> None:

@@ -65,6 +65,19 @@ async def test_a_full_server_says_so_and_a_client_that_disappears_frees_its_plac
         await stt.close()
 
 
+async def test_every_refused_stream_learns_why() -> None:
+    async with ready_speech(max_streams=1) as server:
+        stt = server.stt()
+        async with stt.stream() as one:
+            await one.push(SILENCE)
+            await one.flush()
+            await anext(one)
+            for _ in range(600):  # one in 140 heard INTERNAL when the status alone said it
+                with pytest.raises(AtCapacity):
+                    await final_of(stt)
+        await stt.close()
+
+
 async def test_a_killed_server_is_told_and_its_successor_is_used() -> None:
     port = free_port()
     with running_speech(port=port) as server:
