@@ -167,7 +167,10 @@ class AriClient:
         return await self.request("GET", "/bridges")
 
     async def create_bridge(self, bridge_id: str) -> None:
-        await self.request("POST", "/bridges", params={"type": "mixing", "bridgeId": bridge_id})
+        """A bridge whose media goes through Asterisk's core: each party keeps the RTP source, sequence and
+        time stamps that it had before. Handed on natively, the other party's numbers begin in mid-call, and a
+        PBX that transcodes may take all that follows for old packets and drop it."""
+        await self.request("POST", "/bridges", params={"type": "mixing,proxy_media", "bridgeId": bridge_id})
 
     async def destroy_bridge(self, bridge_id: str) -> None:
         try:
