@@ -4,6 +4,8 @@ const part = (name) => document.querySelector(`[data-${name}]`);
 const base = root.dataset.testCall;
 const POLL_MS = 700;
 const AGENT_SECONDS = 20;
+const LEAVE_MS = 3000;
+const WAITING = "Waiting for the agent …";
 let call = null;
 
 const say = (text) => (part("state").textContent = text);
@@ -52,7 +54,7 @@ class TestCall {
       .on(RoomEvent.ParticipantAttributesChanged, () => this.look())
       .on(RoomEvent.ParticipantConnected, () => this.look())
       .on(RoomEvent.Reconnecting, () => say("The connection was lost; trying again …"))
-      .on(RoomEvent.Reconnected, () => say("In the call."))
+      .on(RoomEvent.Reconnected, () => say(this.began ? "In the call." : WAITING))
       .on(RoomEvent.Disconnected, () => this.end("agent"));
     // The agent asks its caller's side to hang up and to transfer: here that is this page.
     this.room.registerRpcMethod("trunkline.hangup", async () => {
@@ -71,7 +73,9 @@ class TestCall {
       autoGainControl: true,
     });
     await this.room.startAudio();
-    say("Waiting for the agent …");
+    if (this.over) return;
+    // The agent may have been there before the microphone was.
+    if (!this.began) say(WAITING);
     this.timers.push(setInterval(() => this.tick(), 200), setInterval(() => this.watch(), POLL_MS));
     this.waitingSince = Date.now();
     this.look();
@@ -121,10 +125,11 @@ class TestCall {
     this.over = true;
     call = null;
     this.stopTimers();
-    await this.room.disconnect();
-    part("audio").replaceChildren();
     buttons(false);
     say(words);
+    // A room that does not answer keeps nobody from ending the call.
+    await Promise.race([this.room.disconnect(), new Promise((done) => setTimeout(done, LEAVE_MS))]);
+    part("audio").replaceChildren();
     try {
       await ask(`${base}/${this.grant.call_id}/end`, { method: "POST", body: JSON.stringify({ by }), keepalive: true });
     } catch {

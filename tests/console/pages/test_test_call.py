@@ -21,6 +21,16 @@ from tests.console.microphone import TALK_MS, start_patiently
 from tests.console.pages.conftest import Tab
 from tests.console.pages.test_agents import created, fields_of
 
+SLOW_MICROPHONE = """
+  const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  let asked = 0;
+  navigator.mediaDevices.getUserMedia = async (wanted) => {
+    if (++asked > 1) await new Promise((done) => setTimeout(done, 4000));
+    return ask(wanted);
+  };
+"""
+"""The agent is in the room before the microphone is: the page must not go on waiting for it."""
+
 
 @pytest.mark.timeout(600)
 async def test_a_draft_is_called_before_it_is_published(
@@ -44,12 +54,14 @@ async def test_a_draft_is_called_before_it_is_published(
     page = await context.new_page()
     tab = Tab(page, context, console_url)
     page.on("pageerror", lambda error: tab.problems.append(str(error)))
+    await page.add_init_script(SLOW_MICROPHONE)
     await tab.open(f"{address}/test")
     await page.get_by_role("button", name="Start the test call").click()
     await expect(page.locator("[data-state]")).to_have_text("In the call. Speak.", timeout=TALK_MS)
     turns = page.locator("[data-turns]")
     await expect(turns.locator(".caller").first).to_contain_text("appointment", timeout=TALK_MS)
     await expect(turns.get_by_text("Answer after").first).to_be_visible(timeout=TALK_MS)
+    await expect(page.locator("[data-state]")).to_have_text("In the call. Speak.")
     await page.get_by_role("button", name="End the call").click()
     await expect(page.locator("[data-state]")).to_contain_text("The call is over", timeout=TALK_MS)
     assert tab.problems == []
