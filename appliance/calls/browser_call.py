@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import structlog
-from livekit import api
 from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.agents.tables import Agent
 from appliance.calls import tables
 from appliance.calls.admission import LOCK, refused_full, room_of
-from appliance.calls.dispatch import DispatchMetadata
-from appliance.calls.domain import Admission, AdmissionEscalation, AdmissionLimits, BrowserCallRequest
+from appliance.calls.browser_admission import browser_admission, browser_ticket
+from appliance.calls.domain import Admission, BrowserCallRequest
 from appliance.calls.routing import organization_of
 from appliance.calls.tokens import CallTokens
 from appliance.database.identifiers import uuid7
@@ -73,50 +71,17 @@ class BrowserCalls:
                 )
             )
         log.info("test call admitted", call_id=str(call_id))
-        metadata = DispatchMetadata(
+        return browser_admission(
+            self._settings,
+            self._tokens,
             call_id=call_id,
             organization_id=request.organization_id,
-            call_token=self._tokens.mint(call_id, request.organization_id, 1, now),
-            attempt=1,
-        )
-        return Admission(
-            call_id=call_id,
-            organization_id=request.organization_id,
-            room_name=room_of(call_id),
-            participant_identity=f"sip-{call_id}",
-            participant_token=self._ticket(call_id, seconds),
-            agent_name=self._settings.worker.agent_name,
-            dispatch_metadata=metadata.encode(),
-            limits=AdmissionLimits(max_duration_seconds=seconds),
-            language=snapshot.language,
-            escalation=AdmissionEscalation(target=snapshot.escalation.target),
-        )
-
-    def _ticket(self, call_id: UUID, seconds: int) -> str:
-        """The browser's LiveKit token: this room alone, a microphone and nothing else."""
-        rooms = self._settings.rooms
-        grants = api.VideoGrants(
-            room_join=True,
-            room=room_of(call_id),
-            can_publish=True,
-            can_publish_sources=["microphone"],
-            can_subscribe=True,
-            can_publish_data=True,
-            can_update_own_metadata=False,
-        )
-        attributes = {
-            "sip.callID": str(call_id),
-            "sip.callStatus": "active",
-            "trunkline.held": "false",
-            "trunkline.attempt": "1",
-        }
-        return (
-            api.AccessToken(rooms.api_key, rooms.api_secret.reveal())
-            .with_identity(f"sip-{call_id}")
-            .with_grants(grants)
-            .with_attributes(attributes)
-            .with_ttl(timedelta(seconds=seconds) + _TICKET_SLACK)
-            .to_jwt()
+            snapshot=snapshot,
+            ticket=browser_ticket(
+                self._settings, call_id, lifetime=timedelta(seconds=seconds) + _TICKET_SLACK
+            ),
+            seconds=seconds,
+            now=now,
         )
 
 

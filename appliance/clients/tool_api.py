@@ -106,27 +106,11 @@ class ToolApiClient:
 
     async def admit(self, request: AdmissionRequest, *, timeout_seconds: float | None = None) -> Admission:
         """Asks for a place. AdmissionRefused, or Unavailable; not repeated once sent: each place counts."""
-        answer = await self._send(
-            "POST",
-            "/internal/calls/admit",
-            request,
-            token="service",  # noqa: S106 - which token, not the token
-            repeat=False,
-            timeout_seconds=timeout_seconds or max(self._timeout_seconds, _ADMISSION_SECONDS),
-        )
-        return _read(Admission, answer)
+        return await self._admit("/internal/calls/admit", request, timeout_seconds)
 
     async def outbound(self, request: OutboundRequest, *, timeout_seconds: float | None = None) -> Admission:
         """Asks for a place of a call that the box places; never repeated."""
-        answer = await self._send(
-            "POST",
-            "/internal/calls/outbound",
-            request,
-            token="service",  # noqa: S106
-            repeat=False,
-            timeout_seconds=timeout_seconds or max(self._timeout_seconds, _ADMISSION_SECONDS),
-        )
-        return _read(Admission, answer)
+        return await self._admit("/internal/calls/outbound", request, timeout_seconds)
 
     async def redispatch(self, call_id: UUID) -> Redispatch:
         """The ticket of the next agent after one was lost. Counts an attempt, so it is not repeated."""
@@ -159,25 +143,20 @@ class ToolApiClient:
 
     async def admit_test(self, request: BrowserCallRequest) -> Admission:
         """Asks for a place of a test call from the browser; never repeated."""
-        answer = await self._send(
-            "POST",
-            "/internal/calls/test",
-            request,
-            token="service",  # noqa: S106
-            repeat=False,
-            timeout_seconds=max(self._timeout_seconds, _ADMISSION_SECONDS),
-        )
-        return _read(Admission, answer)
+        return await self._admit("/internal/calls/test", request)
 
     async def admit_web(self, request: WebCallRequest) -> Admission:
         """Asks for a place of a visitor of a web site; never repeated."""
+        return await self._admit("/internal/calls/web", request)
+
+    async def _admit(self, path: str, request: BaseModel, timeout_seconds: float | None = None) -> Admission:
         answer = await self._send(
             "POST",
-            "/internal/calls/web",
+            path,
             request,
-            token="service",  # noqa: S106
+            token="service",  # noqa: S106 - which token, not the token
             repeat=False,
-            timeout_seconds=max(self._timeout_seconds, _ADMISSION_SECONDS),
+            timeout_seconds=timeout_seconds or max(self._timeout_seconds, _ADMISSION_SECONDS),
         )
         return _read(Admission, answer)
 

@@ -12,15 +12,14 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import structlog
-from livekit import api
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.agents.tables import Agent
 from appliance.calls import tables
 from appliance.calls.admission import LOCK, refused_full, room_of
-from appliance.calls.dispatch import DispatchMetadata
-from appliance.calls.domain import Admission, AdmissionEscalation, AdmissionLimits, AdmissionRefused
+from appliance.calls.browser_admission import browser_admission, browser_ticket
+from appliance.calls.domain import Admission, AdmissionRefused
 from appliance.calls.routing import PublishedAgent, organization_of, published_agent
 from appliance.calls.tokens import CallTokens
 from appliance.database.identifiers import uuid7
@@ -71,52 +70,22 @@ class WebCalls:
             seconds = min(agent.snapshot.limits.max_duration_seconds, widget.max_duration_seconds)
             await _take_place(uow, call_id, widget, agent, request, seconds, now)
         log.info("web call admitted", call_id=str(call_id), mode=request.mode)
-        metadata = DispatchMetadata(
+        ticket = browser_ticket(
+            self._settings,
+            call_id,
+            lifetime=TICKET_LIFETIME,
+            speaks=request.mode == "voice",
+            mode=request.mode,
+        )
+        return browser_admission(
+            self._settings,
+            self._tokens,
             call_id=call_id,
             organization_id=organization_id,
-            call_token=self._tokens.mint(call_id, organization_id, 1, now),
-            attempt=1,
-        )
-        return Admission(
-            call_id=call_id,
-            organization_id=organization_id,
-            room_name=room_of(call_id),
-            participant_identity=f"sip-{call_id}",
-            participant_token=self._ticket(call_id, request),
-            agent_name=self._settings.worker.agent_name,
-            dispatch_metadata=metadata.encode(),
-            limits=AdmissionLimits(max_duration_seconds=seconds),
-            language=agent.snapshot.language,
-            escalation=AdmissionEscalation(target=agent.snapshot.escalation.target),
-        )
-
-    def _ticket(self, call_id: UUID, request: WebCallRequest) -> str:
-        """The visitor's LiveKit token: this room alone, for minutes; a microphone only to speak."""
-        rooms = self._settings.rooms
-        speaks = request.mode == "voice"
-        grants = api.VideoGrants(
-            room_join=True,
-            room=room_of(call_id),
-            can_publish=speaks,
-            can_publish_sources=["microphone"] if speaks else [],
-            can_subscribe=True,
-            can_publish_data=True,
-            can_update_own_metadata=False,
-        )
-        attributes = {
-            "sip.callID": str(call_id),
-            "sip.callStatus": "active",
-            "trunkline.held": "false",
-            "trunkline.attempt": "1",
-            "trunkline.mode": request.mode,
-        }
-        return (
-            api.AccessToken(rooms.api_key, rooms.api_secret.reveal())
-            .with_identity(f"sip-{call_id}")
-            .with_grants(grants)
-            .with_attributes(attributes)
-            .with_ttl(TICKET_LIFETIME)
-            .to_jwt()
+            snapshot=agent.snapshot,
+            ticket=ticket,
+            seconds=seconds,
+            now=now,
         )
 
 
