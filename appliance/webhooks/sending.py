@@ -48,7 +48,8 @@ class _Letter:
     """What is sent, once the claim is committed: no transaction is open while the far side thinks."""
 
     url: str
-    secret: str
+    secrets: tuple[str, ...]
+    """The endpoint's, and the one before it while both count."""
     event: str
     event_id: str
     body: str
@@ -98,12 +99,12 @@ class WebhookSender:
         letter = await self._claim(due, now)
         if letter is None:
             return False
-        signed = Webhook(letter.secret).sign(letter.event_id, now, letter.body)
+        signed = (Webhook(secret).sign(letter.event_id, now, letter.body) for secret in letter.secrets)
         headers = {
             "Content-Type": "application/cloudevents+json",
             "webhook-id": letter.event_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": signed,
+            "webhook-signature": " ".join(signed),
         }
         started = time.monotonic()
         try:
@@ -139,14 +140,17 @@ class WebhookSender:
                 return _give_up(uow, row, "The webhook was switched off.")
             organization = await uow.session.get_one(Organization, row.organization_id)
             try:
-                secret = self.keys.decrypt_field(
-                    organization.id, organization.wrapped_key, SECRET_FIELD, endpoint.id, endpoint.secret
+                secrets = tuple(
+                    self.keys.decrypt_field(
+                        organization.id, organization.wrapped_key, SECRET_FIELD, endpoint.id, sealed
+                    )
+                    for sealed in _sealed_secrets(endpoint, now)
                 )
             except IntegrityError:
                 return _give_up(uow, row, "The secret cannot be opened: make a new one.")
             row.next_try_at = now + CLAIMED_FOR
             body = json.dumps(row.payload, separators=(",", ":"))
-            return _Letter(endpoint.url, secret, row.event, str(row.payload["id"]), body)
+            return _Letter(endpoint.url, secrets, row.event, str(row.payload["id"]), body)
 
     async def _write_down(self, due: Due, tried: _Tried) -> None:
         now = datetime.now(UTC)
@@ -192,3 +196,10 @@ def _attempt(row: WebhookDelivery, tried: _Tried) -> WebhookAttempt:
         duration_ms=tried.duration_ms,
         answer=tried.answer,
     )
+
+
+def _sealed_secrets(endpoint: WebhookEndpoint, now: datetime) -> tuple[bytes, ...]:
+    """What signs now, the newest first."""
+    if endpoint.previous_secret is None or endpoint.previous_until is None or endpoint.previous_until <= now:
+        return (endpoint.secret,)
+    return (endpoint.secret, endpoint.previous_secret)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,7 @@ from appliance.webhooks.tables import WebhookAttempt, WebhookDelivery, WebhookEn
 MAX_ENDPOINTS = 50
 _MISSING = "The webhook does not exist."
 SECRET_FIELD = "webhook_endpoints.secret"  # noqa: S105 - the name of a column
+SECRETS_OVERLAP = timedelta(hours=24)
 
 
 async def list_endpoints(
@@ -121,9 +122,14 @@ async def switch_endpoint(
 
 
 async def renew_secret(uow: UnitOfWork, actor: Actor, keys: KeyRing, endpoint_id: UUID) -> NewEndpoint:
-    """A new secret, from the next try on; shown this once."""
+    """A new secret, from the next try on; shown this once.
+
+    For `SECRETS_OVERLAP` each sending carries the signature of the former one too, so that the receiver may
+    take the new one at any time of it. A second renewal ends that: of a leaked secret nothing is left then.
+    """
     actor.must(Right.WEBHOOKS_WRITE)
     row = await row_to_change(uow, WebhookEndpoint, endpoint_id, _MISSING)
+    row.previous_secret, row.previous_until = row.secret, datetime.now(UTC) + SECRETS_OVERLAP
     secret = await _renew(uow, keys, row)
     await uow.session.flush()
     await record(uow, actor, "webhooks.secret_renewed", f"webhook:{endpoint_id}")

@@ -22,6 +22,9 @@ class WebhookEndpoint(OfOrganization, Base):
     description: Mapped[str] = mapped_column(server_default="")
     events: Mapped[list[str]] = mapped_column(ARRAY(Text))
     secret: Mapped[bytes] = mapped_column(LargeBinary)
+    previous_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """What the last renewal replaced; it signs too until `previous_until`."""
+    previous_until: Mapped[datetime | None]
     enabled: Mapped[bool] = mapped_column(server_default="true")
 
     __table_args__ = (referable(),)

@@ -91,7 +91,7 @@ async def delete_endpoint(actor: Actor, work: Work, endpoint_id: UUID, if_match:
 async def renew_secret(
     actor: Actor, work: Work, wiring: Wiring, endpoint_id: UUID, idempotency_key: IdempotencyKey = None
 ) -> NewEndpoint:
-    """A new secret, shown this once."""
+    """A new secret, shown this once. For 24 hours events carry the signature of the one before it too."""
     async with work.tenant() as uow:
         return await service.renew_secret(uow, actor, wiring.keys, endpoint_id)
 

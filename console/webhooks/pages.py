@@ -183,7 +183,11 @@ async def switch(page: Page, work: Work, actor: Actor, endpoint_id: UUID, data: 
 async def renew(page: Page, work: Work, wiring: Wiring, actor: Actor, endpoint_id: UUID) -> Response[str]:
     async with work.tenant() as uow:
         made = await service.renew_secret(uow, actor, wiring.keys, endpoint_id)
-    return _secret(page, made, "The secret is a new one: from the next sending on it signs.")
+    return _secret(
+        page,
+        made,
+        "The secret is a new one and signs from the next sending on, for 24 hours beside the one before it.",
+    )
 
 
 @post("/webhooks/{endpoint_id:uuid}/test", right=Right.WEBHOOKS_WRITE)

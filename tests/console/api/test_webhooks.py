@@ -182,7 +182,7 @@ async def test_a_delivery_is_replayed_by_hand(
         assert far.received[0][0]["webhook-id"] == far.received[1][0]["webhook-id"]
 
 
-async def test_a_renewed_secret_signs_from_then_on(
+async def test_a_renewed_secret_signs_from_then_on_beside_the_one_before_it(
     data: Data, program: ProgramMaker, tenant: Tenant, post: Post
 ) -> None:
     mine = await program()
@@ -193,9 +193,8 @@ async def test_a_renewed_secret_signs_from_then_on(
         assert (await mine.http.post(f"/webhooks/{endpoint}/test")).status_code == 202
         assert await post.deliver_due() == [True]
         headers, body = far.received[0]
-        assert Webhook(new).verify(body, headers)["type"] == "trunkline.endpoint.test"
-        with pytest.raises(WebhookVerificationError):
-            Webhook(hook["secret"]).verify(body, headers)
+        for secret in (new, hook["secret"]):
+            assert Webhook(secret).verify(body, headers)["type"] == "trunkline.endpoint.test"
 
 
 async def test_recordings_and_versions_are_told_too(

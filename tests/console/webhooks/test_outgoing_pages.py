@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from appliance.access.domain import Role
 from appliance.clients.outbound_http import OutboundHttp
@@ -92,6 +93,42 @@ async def test_an_endpoint_that_is_switched_off_is_not_sent_to(
     assert "switched off" in (await admin.client.get(sent.headers["location"])).text
     log = (await admin.client.get(home)).text
     assert log.count('href="/webhooks/deliveries/') == 1, "what happens while it is off is not for it"
+
+
+async def test_a_renewed_secret_and_the_one_before_it_sign_for_a_day(
+    data: Data, sign_in: SignIn, tenant: Tenant
+) -> None:
+    admin = await sign_in(Role.ADMIN, organization_id=tenant.organization_id)
+    async with receiver() as far:
+        home, first = await add_endpoint(admin, far.url, "call.ended")
+
+        async def sent_by() -> list[str]:
+            """Which of the secrets made the signatures of a sending."""
+            await admin.post_form(f"{home}/test")
+            await deliver(data, tenant)
+            headers, body = far.received[-1]
+            return [name for name, secret in secrets.items() if _is_signed(secret, body, headers)]
+
+        secrets = {"first": first}
+        assert await sent_by() == ["first"]
+        renewed = await admin.post_form(f"{home}/secret")
+        assert "24 hours" in renewed.text
+        secrets["second"] = secret_in(renewed.text)
+        assert await sent_by() == ["first", "second"]
+        secrets["third"] = secret_in((await admin.post_form(f"{home}/secret")).text)
+        assert await sent_by() == ["second", "third"], "a second renewal ends the first secret"
+        async with data.work(tenant.organization_id) as uow:
+            past = update(WebhookEndpoint).values(previous_until=datetime.now(UTC) - timedelta(seconds=1))
+            await uow.session.execute(past)
+        assert await sent_by() == ["third"], "the day is over"
+
+
+def _is_signed(secret: str, body: bytes, headers: dict[str, str]) -> bool:
+    try:
+        Webhook(secret).verify(body, headers)
+    except WebhookVerificationError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
