@@ -132,6 +132,8 @@ class GatewaySettings(_Section):
     audiosocket_port: int = 9092
     config_dir: AbsolutePath
     """Where the bridge writes `pjsip_trunks.conf` and `extensions_trunks.conf`; the gateway includes them."""
+    trusted_file: AbsolutePath | None = None
+    """The authorities by which the gateway judges certificates (PEM); None: those of the system."""
     sip_host: str = "127.0.0.1"
     sip_port: int = 5060
     sip_tls_port: int = 5061

@@ -9,9 +9,12 @@ from litestar import Response
 from litestar.params import Parameter
 
 from appliance.access.domain import Actor, Right
+from appliance.clients.bridge import probe_trunk
 from appliance.database.paging import Listed
 from appliance.telephony import lines
 from appliance.telephony.lines_domain import Hours, NumberInput, ShownNumber, ShownTrunk, TrunkInput
+from appliance.telephony.trunk_test_domain import TrunkTestResult
+from appliance.telephony.trunk_tests import begin_trunk_test
 from console.api.answers import (
     Cursor,
     IdempotencyKey,
@@ -71,6 +74,16 @@ async def delete_trunk(actor: Actor, work: Work, trunk_id: UUID, if_match: IfMat
     revision = expected_revision(if_match)
     async with work.tenant() as uow:
         await lines.delete_trunk(uow, actor, trunk_id, revision=revision)
+
+
+@creates("/trunks/{trunk_id:uuid}/test", right=Right.TRUNKS_WRITE, operation="testTrunk", status=200)
+async def ask_trunk(
+    actor: Actor, work: Work, wiring: Wiring, trunk_id: UUID, idempotency_key: IdempotencyKey = None
+) -> TrunkTestResult:
+    """Sends an OPTIONS to each address of the trunk and waits some seconds for the answers. Nothing rings."""
+    async with work.tenant() as uow:
+        await begin_trunk_test(uow, actor, trunk_id)
+    return await probe_trunk(wiring.settings, trunk_id)
 
 
 @reads("/numbers", right=Right.NUMBERS_READ, operation="listNumbers", one=False)
@@ -144,6 +157,7 @@ HANDLERS: list[Any] = [
     get_trunk,
     change_trunk,
     delete_trunk,
+    ask_trunk,
     list_numbers,
     create_number,
     get_number,

@@ -15,10 +15,13 @@ from litestar.response import Redirect
 from pydantic import ValidationError
 
 from appliance.access.domain import Actor, Right
+from appliance.clients.bridge import probe_trunk
 from appliance.database.revision import CHANGED, revision_of
-from appliance.errors import Conflict
+from appliance.errors import AtCapacity, Conflict, InvalidInput, Unavailable
 from appliance.telephony import lines
 from appliance.telephony.lines_domain import ShownTrunk, TrunkInput
+from appliance.telephony.trunk_test_domain import TrunkTestResult
+from appliance.telephony.trunk_tests import begin_trunk_test, has_far_side
 from console.trunks.gateway import states_of_trunks
 from console.web.dependencies import AnyRequest
 from console.web.features import NavigationEntry
@@ -48,6 +51,18 @@ STATES = {
     "online": ("Answers", "good"),
     "offline": ("Does not answer", "bad"),
     "unknown": ("Not asked", ""),
+}
+OUTCOMES = {
+    "answered": "Answers",
+    "unresolved": "Name does not resolve",
+    "refused": "Refused",
+    "no_answer": "No answer",
+    "unreachable": "Not reachable",
+    "closed": "Closed without an answer",
+    "not_sip": "Not SIP",
+    "tls_name": "Certificate of another name",
+    "tls_untrusted": "Certificate not trusted",
+    "tls_failed": "No TLS",
 }
 
 
@@ -99,7 +114,13 @@ async def new(page: Page) -> Response[str]:
 
 
 def _form(
-    page: Page, trunk: ShownTrunk | None, values: dict[str, Any], errors: dict[str, str]
+    page: Page,
+    trunk: ShownTrunk | None,
+    values: dict[str, Any],
+    errors: dict[str, str],
+    *,
+    tested: TrunkTestResult | None = None,
+    test_error: str = "",
 ) -> Response[str]:
     return page.render(
         "trunks/edit.html",
@@ -109,6 +130,10 @@ def _form(
         values=values,
         errors=errors,
         codecs=CODECS,
+        testable=trunk is not None and has_far_side(trunk),
+        tested=tested,
+        test_error=test_error,
+        outcome_words=OUTCOMES,
     )
 
 
@@ -159,6 +184,21 @@ async def change(
     return _form(page, stored, values, errors)
 
 
+@post("/trunks/{trunk_id:uuid}/test", right=Right.TRUNKS_WRITE)
+async def test(page: Page, work: Work, wiring: Wiring, actor: Actor, trunk_id: UUID) -> Response[str]:
+    """Asks the far side once, with what is saved, and shows the answer below the form."""
+    tested, wrong = None, ""
+    try:
+        async with work.tenant() as uow:
+            await begin_trunk_test(uow, actor, trunk_id)
+        tested = await probe_trunk(wiring.settings, trunk_id)
+    except (Conflict, InvalidInput, AtCapacity, Unavailable) as error:
+        wrong = str(error)
+    async with work.tenant() as uow:
+        trunk = await lines.get_trunk(uow, actor, trunk_id)
+    return _form(page, trunk, _values(trunk), {}, tested=tested, test_error=wrong)
+
+
 @post("/trunks/{trunk_id:uuid}/delete", right=Right.TRUNKS_WRITE)
 async def remove(page: Page, work: Work, actor: Actor, trunk_id: UUID) -> Redirect:
     try:
@@ -169,4 +209,4 @@ async def remove(page: Page, work: Work, actor: Actor, trunk_id: UUID) -> Redire
     return page.redirect("/trunks", notice="The trunk is deleted.")
 
 
-ROUTES = [list_trunks, new, create, edit, change, remove]
+ROUTES = [list_trunks, new, create, edit, change, test, remove]

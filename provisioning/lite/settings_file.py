@@ -113,6 +113,7 @@ def _tree(directory: Path, ports: Ports) -> dict[str, Any]:
             "ari_password": secret("ari_password"),
             "audiosocket_port": ports["bridge_audiosocket"],
             "config_dir": str(directory / "gateway"),
+            "trusted_file": str(directory / "asterisk" / "tls" / "trusted.pem"),
             "sip_port": ports["asterisk"],
             "sip_tls_port": ports["asterisk_tls"],
         },

@@ -21,6 +21,7 @@ from runtime.sip.ari import AriClient
 from runtime.sip.audiosocket import AudioSocketServer
 from runtime.sip.channels import Channels
 from runtime.sip.health import make_app
+from runtime.sip.options import TestDesk
 from runtime.sip.parts import Parts
 from runtime.sip.reports import EndedReports, ProgressReports
 from runtime.sip.service import Bridge
@@ -52,7 +53,8 @@ async def serve(settings: Settings) -> None:
             progress=ProgressReports(api),
         )
         bridge = Bridge(parts)
-        runner = web.AppRunner(make_app(bridge, parts), access_log=None)
+        tests = TestDesk(api, trusted=settings.gateway.trusted_file)
+        runner = web.AppRunner(make_app(bridge, parts, tests), access_log=None)
         await audiosocket.start(settings.gateway.audiosocket_host, settings.gateway.audiosocket_port)
         await runner.setup()
         try:
@@ -61,6 +63,7 @@ async def serve(settings: Settings) -> None:
             await _run_until(stop, bridge, parts)
         finally:
             await runner.cleanup()
+            tests.close()
             await audiosocket.stop()
             log.info("bridge stopped")
 

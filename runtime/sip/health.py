@@ -1,19 +1,21 @@
-"""The bridge's own HTTP on loopback: health, the calls in progress, and calls to be placed.
+"""The bridge's own HTTP on loopback: health, the calls in progress, calls to be placed, trunks to be tested.
 
-`GET /health/live` and `/health/ready` need no token; `GET /calls` and `POST /calls/outbound` the service
-token. Errors are problem documents (RFC 9457).
+`GET /health/live` and `/health/ready` need no token; `GET /calls`, `POST /calls/outbound` and
+`POST /trunks/<id>/test` the service token. Errors are problem documents (RFC 9457).
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from aiohttp import web
 from pydantic import ValidationError
 
 from appliance.calls.domain import AdmissionRefused, OutboundRequest
 from appliance.errors import AtCapacity, Conflict, InvalidInput, NotAllowed, NotFound, TrunklineError
+from runtime.sip.options import TestDesk
 from runtime.sip.parts import Parts
 from runtime.sip.service import Bridge
 
@@ -26,7 +28,7 @@ _STATUS: tuple[tuple[type[TrunklineError], int], ...] = (
 )
 
 
-def make_app(bridge: Bridge, parts: Parts) -> web.Application:
+def make_app(bridge: Bridge, parts: Parts, tests: TestDesk) -> web.Application:
     """The application; its state is the bridge's."""
 
     async def live(_request: web.Request) -> web.Response:
@@ -66,6 +68,14 @@ def make_app(bridge: Bridge, parts: Parts) -> web.Application:
             {"call_id": str(admission.call_id), "room_name": admission.room_name}, status=202
         )
 
+    async def trunk_test(request: web.Request) -> web.Response:
+        try:
+            trunk_id = UUID(request.match_info["trunk_id"])
+        except ValueError:
+            raise NotFound("The trunk does not exist.") from None
+        result = await tests.test(trunk_id)
+        return web.json_response(text=result.model_dump_json())
+
     @web.middleware
     async def guard(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -82,6 +92,7 @@ def make_app(bridge: Bridge, parts: Parts) -> web.Application:
     app.router.add_get("/health/ready", ready)
     app.router.add_get("/calls", calls)
     app.router.add_post("/calls/outbound", outbound)
+    app.router.add_post("/trunks/{trunk_id}/test", trunk_test)
     return app
 
 

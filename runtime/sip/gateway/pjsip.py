@@ -29,7 +29,7 @@ def render_trunk(trunk: Trunk, *, rtp_timeout_seconds: int) -> ConfigText:
     place calls; nothing of that trunk is then rendered."""
     text = ConfigText(f"trunk {trunk.id}")
     name = endpoint_name(trunk.id)
-    targets = _targets(trunk)
+    targets = targets_of(trunk)
     networks = [checked_network(match, field="match") for match in trunk.match]
     account = _account_name(trunk.inbound_auth) if trunk.inbound_auth else None
     if not targets and not networks and account is None:
@@ -70,8 +70,8 @@ def registered_user(trunk: Trunk) -> str | None:
     return trunk.auth.username if trunk.register_at_host and trunk.auth else None
 
 
-def _targets(trunk: Trunk) -> list[HostPort]:
-    """Where calls are sent, in order of preference."""
+def targets_of(trunk: Trunk) -> list[HostPort]:
+    """Where calls are sent, in order of preference. InvalidInput for a host that cannot be one."""
     if trunk.outbound_proxies:
         return [parse_proxy(proxy) for proxy in trunk.outbound_proxies]
     return [_host(trunk)] if trunk.host else []

@@ -64,6 +64,7 @@ RULES: dict[str, Rule] = {
     "getTrunk": Rule(Right.TRUNKS_READ),
     "changeTrunk": Rule(Right.TRUNKS_WRITE, TRUNK),
     "deleteTrunk": Rule(Right.TRUNKS_WRITE),
+    "testTrunk": Rule(Right.TRUNKS_WRITE),
     "listNumbers": Rule(Right.NUMBERS_READ),
     "createNumber": Rule(Right.NUMBERS_WRITE, NUMBER),
     "getNumber": Rule(Right.NUMBERS_READ),
