@@ -8,7 +8,7 @@ import shutil
 import ssl
 import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
 from uuid import UUID
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from appliance.access.domain import Actor, Right, Role
 from appliance.audit import service as audit
+from appliance.backups.manifest import LastBackup
 from appliance.calls.tables import Call
 from appliance.clients.identity_admin import IdentityAdmin
 from appliance.database.engine import violated_constraint
@@ -39,6 +40,7 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 MAX_NAME = 100
 MOST_CALLS = 10_000
 TLS_PATIENCE_SECONDS = 3.0
+BACKUP_IS_OLD = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,7 @@ async def facts(box: UnitOfWork, actor: Actor, settings: Settings) -> dict[str, 
     revision = await box.session.scalar(text("SELECT version_num FROM alembic_version"))
     size = await box.session.scalar(text("SELECT pg_database_size(current_database())"))
     capacity = await box.session.scalar(select(Box.capacity))
+    last = await box.session.scalar(select(Box.last_backup))
     return {
         "Versions": [
             Fact("Trunkline", version("trunkline")),
@@ -196,6 +199,7 @@ async def facts(box: UnitOfWork, actor: Actor, settings: Settings) -> dict[str, 
             Fact("Database schema", str(revision)),
             Fact("Calls at once, whole box", str(capacity)),
         ],
+        "Backups": _last_backup(last),
         "Storage": [Fact("Database", _bytes(size or 0)), *_disk(settings)],
         "Certificates": await _certificates(settings),
     }
@@ -208,6 +212,21 @@ def _disk(settings: Settings) -> list[Fact]:
     return [
         Fact("Disk of the box", f"{_bytes(usage.free)} of {_bytes(usage.total)} free", good=free > 0.1),
         Fact("Recordings and reports that wait to be stored", str(waiting), good=waiting < 100),
+    ]
+
+
+def _last_backup(record: dict[str, Any] | None) -> list[Fact]:
+    if record is None:
+        command = "appliance backup create --to DIRECTORY"
+        return [Fact("Last backup", f"No backup was made yet. On the box: {command}", good=False)]
+    last = LastBackup.model_validate(record)
+    age = datetime.now(UTC) - last.made_at
+    return [
+        Fact("Last backup", f"{last.made_at:%d %b %Y %H:%M} UTC", good=age < BACKUP_IS_OLD),
+        Fact("File", last.file),
+        Fact("Size", _bytes(last.size_bytes)),
+        Fact("Verified", f"{last.verified_at:%d %b %Y %H:%M} UTC"),
+        Fact("Recordings", "Not in it: copy their bucket (docs/backups.md)"),
     ]
 
 

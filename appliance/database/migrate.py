@@ -44,6 +44,12 @@ def current(settings: Settings) -> tuple[str | None, str | None]:
     return found, ScriptDirectory.from_config(_config(settings)).get_current_head()
 
 
+def known_revisions(settings: Settings) -> list[str]:
+    """Those from which this release can bring a database to its own."""
+    scripts = ScriptDirectory.from_config(_config(settings))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
 def _run(settings: Settings, work: _Work) -> None:
     engine = owner_engine(settings.database)
     try:

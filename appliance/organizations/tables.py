@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import CheckConstraint, LargeBinary, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -33,6 +35,8 @@ class Box(Base):
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     capacity: Mapped[int]
     """How many calls the whole box may hold at once."""
+    last_backup: Mapped[dict[str, Any] | None]
+    """A `backups.manifest.LastBackup`; none was made yet when it is null."""
 
     __table_args__ = (
         CheckConstraint("id = 1", name="one_row"),

@@ -32,7 +32,6 @@ NAVIGATION = [
 ]
 PAGE_SIZE = 50
 NOT_THERE = (
-    ("Backups", "Not made by this release: back up the box's folder while its database is stopped."),
     ("Models", "Listed by “appliance models list”."),
     ("Logs", "In the folder “log” of the box. There is no support bundle yet."),
     ("GPU", "Not measured: the lite profile has none."),

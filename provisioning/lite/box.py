@@ -144,6 +144,11 @@ class Box:
             start = Start(self.site, self._supervisor, on_event)
             return start.run([_part(name).name for name in names] or list(self.call_path), self._provisioned)
 
+    def start_bare(self, name: str) -> None:
+        """Starts one part as it is, without provisioning it: nothing is made, migrated or seeded."""
+        with self._starting:
+            Start(self.site, self._supervisor, quiet).run([_part(name).name], {name})
+
     def stop(self, *names: str) -> None:
         """Stops the named parts, in the reverse order of their start."""
         named = {_part(name).name for name in names}

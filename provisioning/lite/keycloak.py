@@ -99,19 +99,24 @@ def _prepare(site: Site) -> None:
     """Its own database and role in the box's cluster; the password is set again where the role exists."""
     # What it compressed of an older theme it would go on serving.
     shutil.rmtree(_installed() / "data" / "tmp" / "kc-gzip-cache", ignore_errors=True)
+    create_keycloak_database(site, DATABASE)
+
+
+def create_keycloak_database(site: Site, database: str) -> None:
+    """Its role, and a database of the given name that belongs to it; nothing the second time."""
     password = read_secret(site.directory, "keycloak_database_password")
-    name = sql.Identifier(DATABASE)
+    role, name = sql.Identifier(DATABASE), sql.Identifier(database)
     with connect_as_superuser(site, "postgres") as connection:
         known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (DATABASE,)).fetchone()
         verb = sql.SQL("ALTER" if known else "CREATE")
         connection.execute(
             sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
-                verb, name, sql.Literal(password)
+                verb, role, sql.Literal(password)
             )
         )
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (database,)).fetchone():
             connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'").format(name, name)
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8'").format(name, role)
             )
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
 

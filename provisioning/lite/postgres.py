@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 
+from appliance.backups.postgres import Server
 from appliance.database.migrate import upgrade
 from appliance.database.provision import create_database
 from appliance.errors import Unavailable
@@ -120,20 +121,32 @@ def _initialise(site: Site, data: Path) -> None:
         main.write("\ninclude 'trunkline.conf'\n")
 
 
-def _superuser_url(site: Site, database: str = "postgres") -> str:
+def superuser_url(site: Site, database: str = "postgres") -> str:
+    """For provisioning alone; no process of the box knows this password."""
     password = read_secret(site.directory, "postgres_superuser_password")
     address = f"{site.settings.database.host}:{site.ports['postgres']}"
     return f"postgresql://{SUPERUSER}:{password}@{address}/{database}"
 
 
+def superuser_server(site: Site) -> Server:
+    """The cluster with its own tools, for backups."""
+    return Server(
+        host=site.settings.database.host,
+        port=site.ports["postgres"],
+        user=SUPERUSER,
+        password=read_secret(site.directory, "postgres_superuser_password"),
+        programs=_programs(),
+    )
+
+
 def connect_as_superuser(site: Site, database: str) -> psycopg.Connection:
     """For provisioning alone; no process of the box knows this password."""
-    return psycopg.connect(_superuser_url(site, database), connect_timeout=5, autocommit=True)
+    return psycopg.connect(superuser_url(site, database), connect_timeout=5, autocommit=True)
 
 
 def _provision(site: Site) -> None:
     """Roles, database, the extension that needs a superuser, the owner's migrations, the lite world."""
-    create_database(site.settings.database, _superuser_url(site))
+    create_database(site.settings.database, superuser_url(site))
     with connect_as_superuser(site, site.settings.database.name) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS btree_gist")
     upgrade(site.settings)

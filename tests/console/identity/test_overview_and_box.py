@@ -11,9 +11,11 @@ from playwright.async_api import Browser, async_playwright
 from sqlalchemy import update
 
 from appliance.access.domain import Role
+from appliance.backups.manifest import LastBackup
 from appliance.calls.tables import Call, Turn
 from appliance.database.unit_of_work import UnitOfWork
 from provisioning.lite.box import Box
+from provisioning.lite.postgres import connect_as_superuser
 from tests.console.conftest import SignedIn, SignIn
 
 Work = Callable[..., UnitOfWork]
@@ -128,6 +130,30 @@ async def test_another_organization_sees_none_of_it(sign_in: SignIn, work: Work,
     assert page.status_code == 200
     assert str(call_id) not in page.text
     await _end(work, call_id)
+
+
+async def test_the_operator_sees_the_last_backup(sign_in: SignIn, console_box: Box) -> None:
+    operator = await sign_in(operator=True)
+    name = console_box.settings.database.name
+
+    async def shown(record: LastBackup | None) -> str:
+        with connect_as_superuser(console_box.site, name) as connection:
+            kept = None if record is None else record.model_dump_json()
+            connection.execute("UPDATE box SET last_backup = %s", (kept,))
+        return (await operator.client.get("/box")).text
+
+    try:
+        page = await shown(None)
+        assert "No backup was made yet" in page
+        assert "appliance backup create --to DIRECTORY" in page
+        long_ago = datetime(2026, 1, 7, 12, 30, tzinfo=UTC)
+        made = LastBackup(file="x.tlbackup", made_at=long_ago, size_bytes=2048, verified_at=long_ago)
+        page = await shown(made)
+        assert "07 Jan 2026 12:30 UTC" in page
+        assert "2.0 KiB" in page
+        assert "x.tlbackup" in page
+    finally:
+        await shown(None)
 
 
 async def test_the_operator_makes_an_organization(sign_in: SignIn, keycloak_box: Box) -> None:

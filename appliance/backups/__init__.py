@@ -1,0 +1,1 @@
+"""Backups: one encrypted file with what the box cannot be built again from."""
