@@ -284,6 +284,10 @@ class SecuritySettings(_Section):
 class TelemetrySettings(_Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
     json_lines: bool = True
+    log_dir: AbsolutePath | None = None
+    """Where the logs of the parts lie, `<part>.log`; the end of each goes into a support bundle."""
+    versions_file: AbsolutePath | None = None
+    """JSON, written by provisioning: the version of each server that the set-up installed."""
 
 
 class Settings(_Section):

@@ -41,7 +41,12 @@ def current(settings: Settings) -> tuple[str | None, str | None]:
             found = MigrationContext.configure(connection).get_current_revision()
     finally:
         engine.dispose()
-    return found, ScriptDirectory.from_config(_config(settings)).get_current_head()
+    return found, newest(settings)
+
+
+def newest(settings: Settings) -> str | None:
+    """The newest revision known here; asks no database."""
+    return ScriptDirectory.from_config(_config(settings)).get_current_head()
 
 
 def known_revisions(settings: Settings) -> list[str]:

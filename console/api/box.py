@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from litestar import Response
+from litestar import Response, post
 from litestar.di import Provide
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response import Stream
 from pydantic import BaseModel, ConfigDict, Field
 
 from appliance.access.domain import Actor, Right
 from appliance.audit import service as audit
 from appliance.audit.signing import HeadSigner
 from appliance.box import service
+from appliance.box.health import BoxHealth
 from appliance.box.service import ListedOrganization, NewOrganization
+from appliance.box.support_bundle import MEDIA_TYPE, download
 from appliance.clients.identity_admin import IdentityAdmin
 from appliance.database.paging import Listed
-from console.api.answers import Cursor, IdempotencyKey, Limit, creates, reads, tagged
+from console.api.answers import Cursor, IdempotencyKey, Limit, creates, problems, reads, tagged
 from console.api.members import InvitedMember, MailAddress, PersonName, shown_member
 from console.api.organization import AuditEntry, AuditVerification, audit_page, audit_verification
-from console.overview.health import BoxHealth
+from console.box.support_bundle import bundle_stream
 from console.overview.pages import provide_box_health
 from console.web.wiring import Wiring
 from console.web.work import Work
@@ -130,6 +134,30 @@ async def invite_administrator(
     return InvitedMember(member=shown_member(invited.member), password=invited.password)
 
 
+@post(
+    "/box/support-bundle",
+    right=Right.BOX_WRITE,
+    fresh=True,
+    operation_id="createSupportBundle",
+    status_code=200,
+    dependencies=_HEALTH,
+    responses={
+        **problems(),
+        200: ResponseSpec(
+            bytes,
+            description="A .tar.gz; its manifest.json names each file with its SHA-256 and what was not read",
+            media_type=MEDIA_TYPE,
+        ),
+    },
+)
+async def create_support_bundle(actor: Actor, work: Work, wiring: Wiring, box_health: BoxHealth) -> Stream:
+    """Versions, health, settings without secrets, tables without rows, disk, memory and the end of each log.
+
+    Written to the box's log; 429 while another one is made.
+    """
+    return bundle_stream(await download(work.box, actor, wiring.settings, box_health))
+
+
 @reads("/box/audit", right=Right.BOX_READ, operation="listBoxAuditEntries", one=False)
 async def list_audit(actor: Actor, work: Work, limit: Limit, cursor: Cursor = None) -> Listed[AuditEntry]:
     """What was done to the box itself, the newest first."""
@@ -155,6 +183,7 @@ HANDLERS: list[Any] = [
     list_organizations,
     create_organization,
     invite_administrator,
+    create_support_bundle,
     list_audit,
     verify_audit,
 ]

@@ -10,16 +10,19 @@ from litestar import Response, get, post
 from litestar.di import Provide
 from litestar.enums import RequestEncodingType
 from litestar.params import Body
+from litestar.response import Stream
 
 from appliance.access.domain import Actor, Right
 from appliance.audit import service as audit
 from appliance.audit.service import Filter
 from appliance.audit.signing import HeadSigner
 from appliance.box import service
+from appliance.box.health import BoxHealth
 from appliance.box.service import NewOrganization
+from appliance.box.support_bundle import download
 from appliance.clients.identity_admin import IdentityAdmin
 from appliance.errors import Conflict, InvalidInput, NotFound
-from console.overview.health import BoxHealth
+from console.box.support_bundle import bundle_stream
 from console.overview.pages import provide_box_health
 from console.web.features import NavigationEntry
 from console.web.page import Page
@@ -33,7 +36,7 @@ NAVIGATION = [
 PAGE_SIZE = 50
 NOT_THERE = (
     ("Models", "Listed by “appliance models list”."),
-    ("Logs", "In the folder “log” of the box. There is no support bundle yet."),
+    ("Logs", "In the folder “log” of the box; the end of each is in the support bundle."),
     ("GPU", "Not measured: the lite profile has none."),
     ("Audit log", "“appliance audit verify” looks at the chains of all organizations."),
 )
@@ -57,6 +60,18 @@ async def box(page: Page, work: Work, actor: Actor, wiring: Wiring, box_health: 
         parts=await box_health.look(),
         not_there=NOT_THERE,
     )
+
+
+@post(
+    "/box/support-bundle",
+    right=Right.BOX_WRITE,
+    fresh=True,
+    status_code=200,
+    dependencies={"box_health": Provide(provide_box_health, sync_to_thread=False)},
+)
+async def support_bundle(work: Work, actor: Actor, wiring: Wiring, box_health: BoxHealth) -> Stream:
+    """What a helper from outside needs, in one file without secrets; the download is in the box's log."""
+    return bundle_stream(await download(work.box, actor, wiring.settings, box_health))
 
 
 @get("/box/organizations/new", right=Right.BOX_WRITE)
@@ -157,6 +172,7 @@ async def box_log(
 
 ROUTES = [
     box,
+    support_bundle,
     new_organization,
     create_organization,
     new_administrator,

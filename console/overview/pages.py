@@ -9,8 +9,8 @@ from litestar.datastructures import State
 from litestar.di import Provide
 
 from appliance.access.domain import Actor, Right
+from appliance.box.health import BoxHealth
 from appliance.overview import service
-from console.overview.health import BoxHealth
 from console.web.features import NavigationEntry
 from console.web.page import Page
 from console.web.wiring import Wiring

@@ -17,6 +17,7 @@ import psutil
 
 from appliance.errors import InvalidInput, NotFound
 from appliance.settings import SETTINGS_VARIABLE, Settings
+from provisioning.lite.cache import cache_directory
 from provisioning.lite.engines import Engines, chosen
 from provisioning.lite.part import Part, Site
 from provisioning.lite.ports import Ports
@@ -26,6 +27,7 @@ from provisioning.lite.seed import Seed, seed
 from provisioning.lite.settings_file import write_if_changed, write_settings
 from provisioning.lite.start import OnEvent, Start, quiet
 from provisioning.lite.supervisor import Supervisor
+from provisioning.lite.versions import installed
 
 
 class Box:
@@ -131,6 +133,9 @@ class Box:
             "durable": self._durable,
         }
         write_if_changed(self.directory / "box.json", json.dumps(kept) + "\n")
+        if settings.telemetry.versions_file is not None:
+            versions = json.dumps(installed(cache_directory()), indent=2) + "\n"
+            write_if_changed(settings.telemetry.versions_file, versions)
 
     def start(self, *names: str, on_event: OnEvent = quiet) -> dict[str, float]:
         """Starts the named parts (none named: those of the call path) and what they need, and waits

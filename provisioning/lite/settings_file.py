@@ -142,6 +142,7 @@ def _tree(directory: Path, ports: Ports) -> dict[str, Any]:
             "browser_files_dir": str(cache_directory() / "browser"),
         },
         "security": {"box_key": secret("box_key"), "audit_key": secret("audit_key")},
+        "telemetry": {"log_dir": str(directory / "log"), "versions_file": str(directory / "versions.json")},
     }
 
 

@@ -29,14 +29,15 @@ SERVERS = (
 _REMEDY = "Is the Go module proxy reachable? See `go env GOPROXY`; then run `make setup` again."
 
 
-def _stamp(binaries: Path, server: GoServer) -> Path:
+def stamp(binaries: Path, server: GoServer) -> Path:
+    """The file that holds the version of what was built."""
     return binaries / f"{server.name}.version"
 
 
 def _is_built(binaries: Path, server: GoServer) -> bool:
-    stamp = _stamp(binaries, server)
-    built = (binaries / server.name).exists() and stamp.exists()
-    return built and stamp.read_text(encoding="utf-8").strip() == server.version
+    kept = stamp(binaries, server)
+    built = (binaries / server.name).exists() and kept.exists()
+    return built and kept.read_text(encoding="utf-8").strip() == server.version
 
 
 def step(server: GoServer, cache: Path, logs: Path) -> Step:
@@ -62,7 +63,7 @@ def step(server: GoServer, cache: Path, logs: Path) -> Step:
         )
         (built,) = building.iterdir()
         built.replace(binaries / server.name)
-        _stamp(binaries, server).write_text(server.version + "\n", encoding="utf-8")
+        stamp(binaries, server).write_text(server.version + "\n", encoding="utf-8")
         building.rmdir()
 
     return Step(server.name, done=lambda: _is_built(binaries, server), run=run)

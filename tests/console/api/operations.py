@@ -103,6 +103,7 @@ RULES: dict[str, Rule] = {
     "listOrganizations": Rule(Right.BOX_READ),
     "createOrganization": Rule(Right.BOX_WRITE, TENANT),
     "inviteAdministrator": Rule(Right.BOX_WRITE, PERSON),
+    "createSupportBundle": Rule(Right.BOX_WRITE),
     "listBoxAuditEntries": Rule(Right.BOX_READ),
     "verifyBoxAudit": Rule(Right.BOX_READ),
     "listAuditEntries": Rule(Right.AUDIT_READ),

@@ -25,7 +25,7 @@ class PartHealth:
 
 
 class BoxHealth:
-    """Owned by the console; `look` gives what was seen lately, or looks anew, one at a time."""
+    """`look` gives what was seen lately, or looks anew, one at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._http = httpx.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False)
