@@ -73,5 +73,5 @@ async def nothing_is_left(box: Box) -> None:
         async def no_rooms() -> bool:
             return not await names()
 
-        # An agent that entered while its room was deleted keeps that alive, until the bridge has looked twice.
+        # An agent that entered while its room was deleted keeps it alive until the bridge has looked twice.
         await until(no_rooms, timeout=120)
