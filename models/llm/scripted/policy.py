@@ -186,7 +186,7 @@ class Policy:
 
     def _after_reply(self, outcome: Outcome) -> Answer:
         if outcome.ok:
-            return Answer(outcome.say)
+            return Answer(outcome.say or self._say("anything_else"))
         if outcome.tool == "transfer_to_human":
             return Answer(outcome.say if "?" in outcome.say else self._joined(outcome.say, "no_human"))
         return Answer(outcome.say or self._trouble())

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import jsonschema
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.engines.diary import SCHEMAS, SYSTEM, next_answer
@@ -67,6 +67,7 @@ MESSAGES = st.one_of(
 
 
 @settings(max_examples=300)
+@example(history=[{"role": "tool", "tool_call_id": "c", "content": '{"ok": true}'}], choice="auto")
 @given(
     history=st.lists(MESSAGES, min_size=1, max_size=14), choice=st.sampled_from(["auto", "none", "required"])
 )
