@@ -99,7 +99,8 @@ def restore(
     backup.restore(box, file, passphrase, (manifest, files), replace=replace)
     _line("Restored. Start the box by `appliance up`; it brings the schema to this release.")
     for bucket in manifest.buckets:
-        _line(f"{bucket.recordings} recordings lie in the bucket {bucket.name}, which no backup holds.")
+        lie = "recording lies" if bucket.recordings == 1 else "recordings lie"
+        _line(f"{bucket.recordings} {lie} in the bucket {bucket.name}, which no backup holds.")
 
 
 def _ask(question: str) -> None:

