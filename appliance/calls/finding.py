@@ -35,7 +35,7 @@ from appliance.recordings.tables import Recording
 _NOT_OF_A_NUMBER = re.compile(r"[^0-9+*#]+")
 _IN_THE_INDEX = re.compile(r"[^\W_]{3}")
 """The index of numbers knows groups of three signs."""
-_CANDIDATES = 1200
+_CANDIDATES = 1000
 """So many calls that an index gives are asked for what else is wanted, for one page."""
 _RECORDED = exists().where(Recording.call_id == tables.Call.id, Recording.state == "stored")
 
