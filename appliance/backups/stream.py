@@ -16,14 +16,12 @@ import binascii
 import hmac
 import io
 import secrets
-import struct
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import BinaryIO, NoReturn
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -31,18 +29,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import Buffer, override
 
 from appliance.errors import IntegrityError, InvalidInput
+from appliance.security.frames import TAG_BYTES, U32, FrameCipher, read_frame
 
 MAGIC = b"TRKBAK01"
 CHUNK_BYTES = 1024 * 1024
-TAG_BYTES = 16
 LEAST_PASSPHRASE = 12
 """Letters."""
 _KEY_BYTES = 32
 _CHECK_BYTES = 16
 _MAX_HEADER_BYTES = 4096
-_FINAL = 1 << 31
-_U32 = struct.Struct(">I")
-_NONCE = struct.Struct(">QI")
 _OTHER_COPY = "Use another copy of the backup."
 
 
@@ -61,7 +56,7 @@ class Header(BaseModel):
 
 @dataclass(frozen=True)
 class _Keys:
-    chunks: AESGCM
+    chunks: FrameCipher
     check: bytes
 
 
@@ -87,15 +82,15 @@ def _keys(passphrase: str, header: Header, header_bytes: bytes) -> _Keys:
     key = Scrypt(salt=salt, length=_KEY_BYTES, n=header.scrypt_cost, r=8, p=1).derive(passphrase.encode())
     info = b"trunkline/1/backup/" + sha256(header_bytes).digest()
     derived = HKDF(SHA256(), _KEY_BYTES + _CHECK_BYTES, salt=None, info=info).derive(key)
-    return _Keys(AESGCM(derived[:_KEY_BYTES]), derived[_KEY_BYTES:])
+    return _Keys(FrameCipher(derived[:_KEY_BYTES], sha256(header_bytes).digest()), derived[_KEY_BYTES:])
 
 
 def read_header(source: BinaryIO) -> tuple[Header, bytes]:
     """The header and its exact bytes. IntegrityError if this is not the start of a backup."""
-    start = source.read(len(MAGIC) + _U32.size)
-    if len(start) != len(MAGIC) + _U32.size or not start.startswith(MAGIC):
+    start = source.read(len(MAGIC) + U32.size)
+    if len(start) != len(MAGIC) + U32.size or not start.startswith(MAGIC):
         raise IntegrityError("This is not a backup of Trunkline.", code="not_a_backup")
-    (length,) = _U32.unpack(start[len(MAGIC) :])
+    (length,) = U32.unpack(start[len(MAGIC) :])
     text = source.read(length) if 0 < length <= _MAX_HEADER_BYTES else b""
     if len(text) != length or not text:
         _altered("its header is damaged")
@@ -116,9 +111,9 @@ class SealedWriter(io.RawIOBase):
     def __init__(self, sink: BinaryIO, passphrase: str, header: Header) -> None:
         super().__init__()
         text = header.model_dump_json().encode()
-        head = MAGIC + _U32.pack(len(text)) + text
+        head = MAGIC + U32.pack(len(text)) + text
         keys = _keys(check_passphrase(passphrase), header, head)
-        self._sink, self._aead, self._head = sink, keys.chunks, sha256(head).digest()
+        self._sink, self._chunks = sink, keys.chunks
         self._index = 0
         self._waiting = bytearray()
         sink.write(head + keys.check)
@@ -144,9 +139,7 @@ class SealedWriter(io.RawIOBase):
         self._seal(b"", final=True)
 
     def _seal(self, plain: bytes, *, final: bool) -> None:
-        nonce = _NONCE.pack(self._index, final)
-        sealed = self._aead.encrypt(nonce, plain, self._head + nonce)
-        self._sink.write(_U32.pack(len(sealed) | (_FINAL if final else 0)) + sealed)
+        self._sink.write(self._chunks.seal(self._index, plain, final=final))
         self._index += 1
 
 
@@ -170,7 +163,7 @@ class SealedReader(io.RawIOBase):
                 remedy="Give the passphrase with which it was made.",
                 code="wrong_passphrase",
             )
-        self._source, self._aead, self._head = source, keys.chunks, sha256(head).digest()
+        self._source, self._chunks = source, keys.chunks
         self._index = 0
         self._plain = memoryview(b"")
         self._ended = False
@@ -190,19 +183,17 @@ class SealedReader(io.RawIOBase):
         return taken
 
     def _next(self) -> None:
-        start = self._source.read(_U32.size)
-        if len(start) != _U32.size:
-            _truncated()
-        (word,) = _U32.unpack(start)
-        final, length = bool(word & _FINAL), word & ~_FINAL
-        if not TAG_BYTES <= length <= CHUNK_BYTES + TAG_BYTES or final != (length == TAG_BYTES):
-            _altered(f"chunk {self._index} has an impossible length")
-        sealed = self._source.read(length)
-        if len(sealed) != length:
-            _truncated()
-        nonce = _NONCE.pack(self._index, final)
         try:
-            plain = self._aead.decrypt(nonce, sealed, self._head + nonce)
+            frame = read_frame(self._source, CHUNK_BYTES)
+        except ValueError:
+            _altered(f"chunk {self._index} has an impossible length")
+        if frame is None:
+            _truncated()
+        final, sealed = frame
+        if final != (len(sealed) == TAG_BYTES):
+            _altered(f"chunk {self._index} has an impossible length")
+        try:
+            plain = self._chunks.open(self._index, sealed, final=final)
         except InvalidTag as error:
             raise IntegrityError(
                 f"The backup was altered: chunk {self._index} is not the one that was written.",

@@ -14,7 +14,6 @@ that no nonce ever meets two contents. Numbers are big-endian.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -22,11 +21,12 @@ from typing import BinaryIO, NoReturn
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from appliance.errors import IntegrityError
+from appliance.security import frames
+from appliance.security.frames import U32, FrameCipher
 from appliance.security.sealing import KEY_BYTES
 
 MAGIC = b"TRKREC01"
@@ -35,12 +35,7 @@ CHANNELS = 2
 BYTES_PER_FRAME = CHANNELS * 2
 CHUNK_BYTES = SAMPLE_RATE_HZ * BYTES_PER_FRAME
 """One second of both channels."""
-TAG_BYTES = 16
 _MAX_HEADER_BYTES = 16 * 1024
-_MAX_SEALED_BYTES = CHUNK_BYTES + TAG_BYTES
-_FINAL = 1 << 31
-_U32 = struct.Struct(">I")
-_NONCE = struct.Struct(">QI")
 _RESTORE = "Restore it from a backup; the rest of the recordings is not concerned."
 
 
@@ -73,15 +68,15 @@ class Header:
             "sample_rate_hz": self.sample_rate_hz,
         }
         text = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
-        return MAGIC + _U32.pack(len(text)) + text
+        return MAGIC + U32.pack(len(text)) + text
 
     @classmethod
     def read(cls, stream: BinaryIO) -> tuple[Header, bytes]:
         """The header and its exact bytes. IntegrityError if this is not the start of a recording."""
-        start = stream.read(len(MAGIC) + _U32.size)
-        if len(start) != len(MAGIC) + _U32.size or not start.startswith(MAGIC):
+        start = stream.read(len(MAGIC) + U32.size)
+        if len(start) != len(MAGIC) + U32.size or not start.startswith(MAGIC):
             raise IntegrityError("This is not a recording of Trunkline.", remedy=_RESTORE)
-        (length,) = _U32.unpack(start[len(MAGIC) :])
+        (length,) = U32.unpack(start[len(MAGIC) :])
         text = stream.read(length) if length <= _MAX_HEADER_BYTES else b""
         if len(text) != length or length == 0:
             raise IntegrityError("The header of a recording is damaged.", remedy=_RESTORE)
@@ -108,37 +103,31 @@ class ChunkCipher:
         if len(data_key) != KEY_BYTES:
             raise IntegrityError("The data key of a recording has the wrong length.", remedy=_RESTORE)
         info = b"trunkline/1/recording/" + sha256(header_bytes).digest()
-        self._aead = AESGCM(HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(data_key))
-        self._recording = header.recording_id.bytes
+        key = HKDF(SHA256(), KEY_BYTES, salt=None, info=info).derive(data_key)
+        self._frames = FrameCipher(key, MAGIC + header.recording_id.bytes)
+        self._recording_id = header.recording_id
 
     def seal(self, index: int, plain: bytes) -> bytes:
         """The frame of one chunk of 1 to CHUNK_BYTES bytes."""
         if not 0 < len(plain) <= CHUNK_BYTES:
             raise ValueError("a chunk has between one byte and one second")
-        return self._frame(index, plain, final=False)
+        return self._frames.seal(index, plain, final=False)
 
     def seal_final(self, index: int) -> bytes:
         """The frame that ends the recording after `index` chunks."""
-        return self._frame(index, b"", final=True)
-
-    def _frame(self, index: int, plain: bytes, *, final: bool) -> bytes:
-        sealed = self._aead.encrypt(_NONCE.pack(index, final), plain, self._place(index, final))
-        return _U32.pack(len(sealed) | (_FINAL if final else 0)) + sealed
+        return self._frames.seal(index, b"", final=True)
 
     def open(self, index: int, sealed: bytes, *, final: bool) -> bytes:
         """The plain bytes. IntegrityError if the chunk is not the one that belongs here."""
         try:
-            return self._aead.decrypt(_NONCE.pack(index, final), sealed, self._place(index, final))
+            return self._frames.open(index, sealed, final=final)
         except InvalidTag as error:
             raise IntegrityError(
-                f"The recording {UUID(bytes=self._recording)} was altered, or its key is another one "
+                f"The recording {self._recording_id} was altered, or its key is another one "
                 f"(second {index}).",
                 remedy=_RESTORE,
                 code="altered",
             ) from error
-
-    def _place(self, index: int, final: bool) -> bytes:
-        return MAGIC + self._recording + _NONCE.pack(index, final)
 
 
 def read_chunks(stream: BinaryIO, cipher: ChunkCipher) -> Iterator[bytes]:
@@ -163,15 +152,10 @@ def read_chunks(stream: BinaryIO, cipher: ChunkCipher) -> Iterator[bytes]:
 
 def read_frame(stream: BinaryIO) -> tuple[bool, bytes] | None:
     """`(final, sealed)` of the next frame, or None if the stream ends before the frame does."""
-    start = stream.read(_U32.size)
-    if len(start) < _U32.size:
-        return None
-    (word,) = _U32.unpack(start)
-    length = word & ~_FINAL
-    if not TAG_BYTES <= length <= _MAX_SEALED_BYTES:
+    try:
+        return frames.read_frame(stream, CHUNK_BYTES)
+    except ValueError:
         _altered("holds a chunk of an impossible length")
-    sealed = stream.read(length)
-    return (bool(word & _FINAL), sealed) if len(sealed) == length else None
 
 
 def _altered(how: str) -> NoReturn:

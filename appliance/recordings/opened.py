@@ -17,7 +17,8 @@ from uuid import UUID
 import numpy as np
 
 from appliance.errors import IntegrityError
-from appliance.recordings.container import TAG_BYTES, ChunkCipher, Header
+from appliance.recordings.container import ChunkCipher, Header
+from appliance.security.frames import TAG_BYTES
 
 _FINAL = 1 << 31
 _U32 = struct.Struct(">I")

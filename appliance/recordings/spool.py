@@ -25,11 +25,11 @@ from appliance.recordings.container import (
     BYTES_PER_FRAME,
     CHUNK_BYTES,
     SAMPLE_RATE_HZ,
-    TAG_BYTES,
     ChunkCipher,
     Header,
     read_frame,
 )
+from appliance.security.frames import TAG_BYTES
 
 SUFFIX = ".spool"
 _UNFINISHED = ".new"

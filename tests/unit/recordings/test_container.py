@@ -81,7 +81,7 @@ def test_a_final_frame_with_content_is_not_accepted() -> None:
     """Even from one who has the key: the final chunk is empty by definition, so that nonces stay unique."""
     start = HEADER.encode()
     cipher = ChunkCipher(KEY, HEADER, start)
-    forged = cipher._frame(0, b"abcd", final=True)
+    forged = cipher._frames.seal(0, b"abcd", final=True)
     with pytest.raises(IntegrityError):
         opened(start + forged, KEY)
 
