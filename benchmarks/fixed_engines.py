@@ -88,6 +88,9 @@ class FixedSpeech(kserve.services.GRPCInferenceServiceServicer):
                 await asyncio.sleep(self._delays.stt_ms / 1000)
                 await context.write(_result("final", heard))
                 since_interim = 0
+            elif control.get("preflight"):
+                await asyncio.sleep(self._delays.stt_ms / 1000)
+                await context.write(_result("preflight", heard))
             elif since_interim >= _INTERIM_EVERY_SAMPLES:
                 await context.write(_result("interim", heard))
                 since_interim = 0

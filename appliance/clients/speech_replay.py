@@ -63,6 +63,11 @@ class ReplayedStream:
         self._flushes.append(len(self._kept))
         await self._pass_on(lambda stream: stream.flush())
 
+    async def preflight(self) -> None:
+        """Is lost with its connection: the final result comes all the same."""
+        self._check()
+        await self._pass_on(lambda stream: stream.preflight())
+
     async def end(self) -> None:
         self._check()
         self._ended = True

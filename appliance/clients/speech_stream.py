@@ -7,7 +7,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import grpc
 import grpc.aio
@@ -42,6 +42,9 @@ _LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK, grpc.StatusCode.INTERN
 writing (grpc/grpc issue 36066)."""
 
 
+ResultType = Literal["interim", "preflight", "final"]
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
     """A recognised word; times count from the first sample pushed into the stream."""
@@ -54,9 +57,10 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class SttResult:
-    """What the recogniser heard so far (`interim`) or up to a flush (`final`; empty text means no speech)."""
+    """What the recogniser heard so far (`interim`), would hear if the segment ended here (`preflight`), or
+    heard up to a flush (`final`; empty text means no speech)."""
 
-    type: Literal["interim", "final"]
+    type: ResultType
     text: str
     words: tuple[Word, ...]
     confidence: float
@@ -117,6 +121,11 @@ class SttStream:
         self._send(self._taken(), control={"flush": True})
         loop = asyncio.get_running_loop()
         self._watchdogs.append(loop.call_later(self._timeout_seconds, self._late))
+
+    async def preflight(self) -> None:
+        """Asks what the final result would be if the segment ended here; it goes on. A `preflight` result
+        follows, unless a flush overtakes it."""
+        self._send(self._taken(), control={"preflight": True})
 
     async def end(self) -> None:
         """Says that no audio follows; results that are under way still arrive."""
@@ -265,7 +274,7 @@ def _result(response: Any) -> SttResult:
     try:
         said = json.loads(kserve.output_tensors(response)["RESULT"].text())
         return SttResult(
-            type="final" if said["type"] == "final" else "interim",
+            type=said["type"] if said["type"] in get_args(ResultType) else "interim",
             text=str(said["text"]),
             words=tuple(
                 Word(str(w["word"]), int(w["start_ms"]), int(w["end_ms"]), float(w["confidence"]))

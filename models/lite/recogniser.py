@@ -35,8 +35,9 @@ _INTERIM_EVERY_FRAMES = 10
 class Recogniser:
     """The recogniser of one stream. Not to be used by two threads at once.
 
-    `push` takes 16-bit 16 kHz mono samples and returns an interim result when there is news; `flush` ends
-    the segment and returns its final result. Results have the form of Contract 3's RESULT.
+    `push` takes 16-bit 16 kHz mono samples and returns an interim result when there is news; `preflight`
+    returns what `flush` would, and the segment goes on; `flush` ends it and returns its final result. Results
+    have the form of Contract 3's RESULT.
     """
 
     def __init__(self, language: str, phrases: Sequence[str] = ()) -> None:
@@ -55,6 +56,8 @@ class Recogniser:
         self._frames = 0
         self._words: list[dict[str, Any]] = []
         self._last_interim = ""
+        self._foreseen: list[dict[str, Any]] | None = None
+        """The words of the piece at its last pause; None when speech has come since."""
 
     @property
     def audio_ms(self) -> int:
@@ -68,6 +71,12 @@ class Recogniser:
         for start in range(0, whole, _FRAME_BYTES):
             self._take(audio[start : start + _FRAME_BYTES])
         return self._interim()
+
+    def preflight(self) -> dict[str, Any]:
+        """What the segment's words are if no more are said. A flush after mere silence then costs nothing."""
+        if self._piece and self._foreseen is None:
+            self._foreseen = self._decoded(b"".join(self._piece))
+        return self._result("preflight", self._words + (self._foreseen or []))
 
     def flush(self) -> dict[str, Any]:
         """The end of the segment; the next one begins with the next `push`."""
@@ -97,6 +106,8 @@ class Recogniser:
             return
         self._piece.append(frame)
         self._silence_run = 0 if speech else self._silence_run + 1
+        if speech:
+            self._foreseen = None
         if self._silence_run >= _TAIL_FRAMES or len(self._piece) >= _MAX_PIECE_FRAMES:
             self._end_piece()
         elif len(self._piece) % _INTERIM_EVERY_FRAMES == 0:
@@ -122,9 +133,9 @@ class Recogniser:
         if not self._piece:
             return
         self._live.end_utt()
-        heard = self._decoded(b"".join(self._piece))
+        heard = self._decoded(b"".join(self._piece)) if self._foreseen is None else self._foreseen
         self._words = (self._words + heard)[:_MAX_WORDS]
-        self._piece = []
+        self._piece, self._foreseen = [], None
         self._speech_run = 0
 
     def _decoded(self, pcm: bytes) -> list[dict[str, Any]]:

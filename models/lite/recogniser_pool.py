@@ -33,6 +33,9 @@ class RecogniserStream:
     async def flush(self) -> None:
         await self._process.send(protocol.FLUSH, self._number)
 
+    async def preflight(self) -> None:
+        await self._process.send(protocol.PREFLIGHT, self._number)
+
     async def result(self) -> dict[str, Any]:
         """The next result. Raises what the recogniser raised, or Unavailable when its process was lost."""
         result = await self._results.get()

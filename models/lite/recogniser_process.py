@@ -17,7 +17,7 @@ from models.lite.recogniser import Recogniser
 from models.lite.vocabulary import load_vocabulary
 
 HEADER = struct.Struct("<BII")
-OPEN, AUDIO, FLUSH, CLOSE, RESULT, FAILED = range(1, 7)
+OPEN, AUDIO, FLUSH, CLOSE, RESULT, FAILED, PREFLIGHT = range(1, 8)
 _SPARE = 4
 
 
@@ -46,6 +46,8 @@ class _Streams:
                 self._say(stream, RESULT, self._open[stream].push(payload))
             elif kind == FLUSH:
                 self._say(stream, RESULT, self._open[stream].flush())
+            elif kind == PREFLIGHT:
+                self._say(stream, RESULT, self._open[stream].preflight())
             elif kind == CLOSE:
                 self._end(stream)
         except TrunklineError as error:

@@ -177,6 +177,8 @@ class SpeechService(kserve.services.GRPCInferenceServiceServicer):
         if options["flush"]:
             owed.more()
             await stream.flush()
+        elif options["preflight"]:
+            await stream.preflight()
 
     async def _speak(self, first: Any, requests: Any, context: Any) -> None:
         request = first
@@ -258,7 +260,8 @@ def _stt_request(request: Any) -> tuple[dict[str, Any], bytes]:
             raise TypeError
     except (ValueError, AttributeError, TypeError) as error:
         raise InvalidInput("CONTROL has a wrong form.", field="CONTROL") from error
-    return {"language": language, "phrases": phrases, "flush": said.get("flush") is True}, pcm
+    asks = {name: said.get(name) is True for name in ("flush", "preflight")}
+    return {"language": language, "phrases": phrases, **asks}, pcm
 
 
 def _first(errors: BaseExceptionGroup[TrunklineError]) -> TrunklineError:

@@ -6,6 +6,7 @@ engine (models/stt/loop.py). NeMo's `transcribe()` is not used: it is not safe f
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,6 +82,12 @@ class Stream:
     @property
     def audio_ms(self) -> int:
         return (self.before + self.total) // _MS
+
+    def fork(self) -> Stream:
+        """A copy that goes on by itself; arrays and tensors are replaced and never written to."""
+        fork = copy.copy(self)
+        fork.decoding = self.decoding.fork()
+        return fork
 
     def begin_segment(self, decoding: Decoding) -> None:
         self.before += self.total
@@ -178,6 +185,13 @@ class NemoEngine:
             Piece(text, min(began + (token.frame + 1) * self._frame_ms, last), token.confidence)
             for text, token in zip(texts, tokens, strict=True)
         ]
+
+    def preflight(self, stream: Stream) -> list[Piece]:
+        """What would be heard if the segment ended here; the stream is as it was."""
+        with torch.inference_mode():
+            fork = stream.fork()
+            self._finish([fork])
+        return self.pieces(fork)
 
     def step(self, streams: Sequence[Stream]) -> list[Stream]:
         """Moves one group of streams on by one pass, and tells which. Those that flush go first: their

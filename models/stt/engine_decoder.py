@@ -7,7 +7,7 @@ NeMo's own decoders keep the hypotheses of a batch together; here nothing of a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch  # pyright: ignore[reportMissingImports]
@@ -47,6 +47,10 @@ class Decoding:
     """Whether a token was heard since the prediction network began."""
     skip: int = 0
     """Frames that the last duration (TDT) jumps over."""
+
+    def fork(self) -> Decoding:
+        """A copy that goes on by itself; tensors are replaced and never written to."""
+        return replace(self, tokens=list(self.tokens), phrases=self.phrases.fork())
 
 
 class GreedyTransducer:

@@ -19,7 +19,7 @@ import structlog
 from numpy.typing import NDArray
 
 from appliance.errors import InvalidInput, TrunklineError
-from models.stt.protocol import MAX_REQUEST_SECONDS, SAMPLE_RATE_HZ, Control, result_json
+from models.stt.protocol import MAX_REQUEST_SECONDS, SAMPLE_RATE_HZ, Control, Piece, ResultKind, result_json
 
 _log = structlog.get_logger(__name__)
 
@@ -30,6 +30,8 @@ _MAX_INBOX = 2_000
 """Requests of one sequence that wait for the engine, whatever they hold."""
 _HELD_SAMPLES = 60 * SAMPLE_RATE_HZ
 """The engine is given no more of one stream at a time."""
+_FAILURES = (RuntimeError, MemoryError, ValueError, IndexError, TrunklineError)
+"""Of an engine over its audio."""
 _SWEEP_SECONDS = 0.5
 _GONE_SECONDS = 4.0
 """When all places are taken, a stream whose client has sent nothing for so long (clients say something every
@@ -65,6 +67,7 @@ class _Session:
     inbox: deque[Request] = field(default_factory=deque[Request])
     unheard: list[Reply] = field(default_factory=list[Reply])
     """Answered when the engine has heard their audio."""
+    preflight: Reply | None = None
     flush: Reply | None = None
     ending: Reply | None = None
     heard: tuple[int, int] = (0, 0)
@@ -77,7 +80,7 @@ class _Session:
 
     def replies(self) -> Iterable[Reply]:
         yield from self.unheard
-        for reply in (self.flush, self.ending):
+        for reply in (self.preflight, self.flush, self.ending):
             if reply is not None:
                 yield reply
         yield from (request.reply for request in self.inbox)
@@ -131,6 +134,7 @@ class RecogniserLoop:
             streams = [s.stream for s in self._sessions.values() if self._engine.has_work(s.stream)]
             if streams:
                 self._step(streams)
+            self._preflights()
         for sequence in list(self._sessions):
             self._close(sequence, "unavailable", "The recogniser stops.")
 
@@ -210,6 +214,10 @@ class RecogniserLoop:
             if request.control.flush:
                 session.stream.flushing = True
                 session.flush = request.reply
+                self._overtake_preflight(session)
+            elif request.control.preflight and not request.end:
+                self._overtake_preflight(session)
+                session.preflight = request.reply
             elif request.end:
                 self._ended(sequence, session)
                 return
@@ -217,6 +225,28 @@ class RecogniserLoop:
                 session.unheard.append(request.reply)
             else:
                 request.reply.done()
+
+    def _overtake_preflight(self, session: _Session) -> None:
+        """A question that was not answered in time is of no use any more."""
+        if session.preflight is not None:
+            session.preflight.done()
+            session.preflight = None
+
+    def _preflights(self) -> None:
+        """Answers what a final result would be, where all audio that came before the question is heard."""
+        for sequence, session in list(self._sessions.items()):
+            reply = session.preflight
+            if reply is None or self._engine.has_work(session.stream):
+                continue
+            try:
+                pieces = self._engine.preflight(session.stream)
+            except _FAILURES as error:
+                _log.error("recogniser failed", error=type(error).__name__, streams=1)
+                self._close(sequence, "unavailable", "The recogniser failed on this audio.")
+                continue
+            session.preflight = None
+            reply.result(self._said(session, pieces, "preflight"))
+            reply.done()
 
     def _ended(self, sequence: int, session: _Session) -> None:
         del self._sessions[sequence]
@@ -232,7 +262,7 @@ class RecogniserLoop:
         by_stream = {id(session.stream): key for key, session in self._sessions.items()}
         try:
             moved = self._engine.step(streams)
-        except (RuntimeError, MemoryError, ValueError, IndexError, TrunklineError) as error:
+        except _FAILURES as error:
             _log.error("recogniser failed", error=type(error).__name__, streams=len(streams))
             for stream in streams:
                 self._close(by_stream[id(stream)], "unavailable", "The recogniser failed on this audio.")
@@ -244,7 +274,7 @@ class RecogniserLoop:
     def _answer(self, sequence: int, session: _Session) -> None:
         stream = session.stream
         if session.flush is not None and not stream.flushing:
-            session.flush.result(self._result(session, final=True))
+            session.flush.result(self._result(session, "final"))
             self._engine.begin_segment(stream)
             session.heard = (0, 0)
             flushed, session.flush = session.flush, None
@@ -256,7 +286,7 @@ class RecogniserLoop:
             flushed.done()
             self._feed(sequence, session)
         elif not self._engine.has_work(stream):
-            text = self._result(session, final=False) if stream.decoding.tokens else ""
+            text = self._result(session, "interim") if stream.decoding.tokens else ""
             if session.unheard and text and self._changed(session):
                 session.unheard[-1].result(text)
             self._release(session)
@@ -270,9 +300,11 @@ class RecogniserLoop:
     def _release(self, session: _Session) -> None:
         self._finish(session, session.unheard)
 
-    def _result(self, session: _Session, *, final: bool) -> str:
-        pieces = self._engine.pieces(session.stream)
-        return result_json(pieces, final=final, language=session.language, audio_ms=session.stream.audio_ms)
+    def _result(self, session: _Session, kind: ResultKind) -> str:
+        return self._said(session, self._engine.pieces(session.stream), kind)
+
+    def _said(self, session: _Session, pieces: list[Piece], kind: ResultKind) -> str:
+        return result_json(pieces, kind=kind, language=session.language, audio_ms=session.stream.audio_ms)
 
     def _sweep(self, now: float) -> None:
         """Frees the places of streams whose client has said nothing for too long: it has gone. (Triton would

@@ -43,5 +43,11 @@ class Phrases:
         }
         self._open = going
 
+    def fork(self) -> Phrases:
+        """The same phrases, as far as they were heard; what the copy hears is its own."""
+        fork = Phrases(self._sequences)
+        fork._open = set(self._open)
+        return fork
+
     def forget(self) -> None:
         self._open.clear()

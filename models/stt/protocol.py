@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from appliance.errors import InvalidInput
 
@@ -15,14 +15,17 @@ MAX_PHRASES = 200
 MAX_PHRASE_CHARACTERS = 100
 _MAX_CONTROL_BYTES = 256 * 1024
 
+ResultKind = Literal["interim", "preflight", "final"]
+
 
 @dataclass(frozen=True)
 class Control:
-    """The options of a stream (they count at its start) and whether the segment ends."""
+    """The options of a stream (they count at its start), and whether the segment ends or may do so."""
 
     language: str = ""
     phrases: tuple[str, ...] = ()
     flush: bool = False
+    preflight: bool = False
 
 
 def control_of(text: str) -> Control:
@@ -49,7 +52,12 @@ def control_of(text: str) -> Control:
     rate = options.get("sample_rate_hz", SAMPLE_RATE_HZ)
     if rate != SAMPLE_RATE_HZ:
         raise InvalidInput(f"Audio must have {SAMPLE_RATE_HZ} Hz, not {rate}.", field="sample_rate_hz")
-    return Control(language, tuple(str(phrase) for phrase in listed), options.get("flush") is True)
+    return Control(
+        language,
+        tuple(str(phrase) for phrase in listed),
+        flush=options.get("flush") is True,
+        preflight=options.get("preflight") is True,
+    )
 
 
 @dataclass(frozen=True)
@@ -97,13 +105,13 @@ def words_of(pieces: Sequence[Piece]) -> list[Word]:
     return words
 
 
-def result_json(pieces: Sequence[Piece], *, final: bool, language: str, audio_ms: int) -> str:
+def result_json(pieces: Sequence[Piece], *, kind: ResultKind, language: str, audio_ms: int) -> str:
     """The RESULT of the contract."""
     words = words_of(pieces)
     sure = sum(word.confidence for word in words) / len(words) if words else 0.0
     return json.dumps(
         {
-            "type": "final" if final else "interim",
+            "type": kind,
             "text": " ".join(word.word for word in words),
             "words": [
                 {"word": w.word, "start_ms": w.start_ms, "end_ms": w.end_ms, "confidence": w.confidence}

@@ -23,7 +23,6 @@ from livekit.agents import (
     llm,
     stt,
     tts,
-    vad,
 )
 from livekit.agents.voice import SpeechHandle
 from livekit.agents.voice.agent_session import SessionConnectOptions
@@ -34,6 +33,7 @@ from appliance.clients.speech import TTS_SAMPLE_RATE_HZ, SpeechToText, SttResult
 from runtime.agent.captions import Captions
 from runtime.agent.ear import Ear
 from runtime.agent.end_of_turn import EndOfTurn
+from runtime.agent.pauses import PauseDetector
 from runtime.agent.plugins.llm import RemoteLLM
 from runtime.agent.plugins.stt import RemoteSTT
 from runtime.agent.plugins.tts import RemoteTTS
@@ -53,7 +53,7 @@ _FRAME_BYTES = TTS_SAMPLE_RATE_HZ // 50 * 2
 class TurnModels:
     """What decides about turns, loaded before the call; runs in the worker's process, offline."""
 
-    vad: vad.VAD
+    vad: inference.VAD
     end_of_turn: inference.TurnDetector
 
 
@@ -125,7 +125,7 @@ class Conversation:
                 on_first_token=lambda: self._mark("llm_first_token"),
             ),
             tts=RemoteTTS(engines.voice, voice=snapshot.voice, language=snapshot.language, mark=self._mark),
-            vad=models.vad,
+            vad=PauseDetector(models.vad, self._recogniser.pause_begins),
             turn_handling={
                 "turn_detection": EndOfTurn(models.end_of_turn, lambda: self._turn_text),
                 "endpointing": {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from livekit import rtc
@@ -56,6 +57,11 @@ class RemoteSTT(stt.STT[Any]):
         self.on_final = on_final
         self._current: _Stream | None = None
 
+    def pause_begins(self) -> None:
+        """The caller may have finished: the answer to what was said so far is begun."""
+        if self._current is not None:
+            self._current.ask_ahead()
+
     def pause_heard(self) -> None:
         """The caller has fallen silent: what was said is recognised while the end of the turn is decided."""
         if self._current is not None:
@@ -103,12 +109,18 @@ class _Stream(stt.RecognizeStream):
         self._parent = parent
         self._flushes = 0
         """Flushes whose final result is still to come."""
+        self._marks: deque[Literal["preflight", "flush"]] = deque()
+        """What each of the marks means that stand among the audio."""
         self.flushed_early = False
         """What the caller has said so far has been flushed already."""
 
+    def ask_ahead(self) -> None:
+        if not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
+            self._mark("preflight")
+
     def flush_early(self) -> None:
         if not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
-            super().flush()
+            self._mark("flush")
             self.flushed_early = True
 
     @override
@@ -116,7 +128,11 @@ class _Stream(stt.RecognizeStream):
         if self.flushed_early:
             self.flushed_early = False  # only silence has come since
         else:
-            super().flush()
+            self._mark("flush")
+
+    def _mark(self, meaning: Literal["preflight", "flush"]) -> None:
+        self._marks.append(meaning)
+        super().flush()
 
     @override
     async def _run(self) -> None:
@@ -155,6 +171,8 @@ class _Stream(stt.RecognizeStream):
         async for item in self._input_ch:
             if isinstance(item, rtc.AudioFrame):
                 await stream.push(bytes(item.data))
+            elif self._marks.popleft() == "preflight":
+                await stream.preflight()
             else:
                 self._flushes += 1
                 await stream.flush()
@@ -172,7 +190,12 @@ class _Stream(stt.RecognizeStream):
                     self._parent.on_final(result)
                 self._send(stt.SpeechEventType.FINAL_TRANSCRIPT, result, text)
             elif text:
-                self._send(stt.SpeechEventType.INTERIM_TRANSCRIPT, result, text)
+                kind = stt.SpeechEventType
+                self._send(
+                    kind.PREFLIGHT_TRANSCRIPT if result.type == "preflight" else kind.INTERIM_TRANSCRIPT,
+                    result,
+                    text,
+                )
 
     def _send(self, kind: stt.SpeechEventType, result: SttResult, text: str) -> None:
         data = stt.SpeechData(

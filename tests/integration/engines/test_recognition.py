@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.clients.speech import SttResult
+from appliance.clients.speech import SttResult, SttStream
 from models.lite.evaluate import recorded_words, score, spoken_lines
 from models.lite.recogniser import Recogniser
 from models.lite.telephone import recording, spoken, through_telephone
@@ -81,6 +81,36 @@ async def test_segments_of_one_stream_do_not_mix(speech: SpeechServer) -> None:
         finals = [result.text async for result in stream if result.type == "final"]
     await stt.close()
     assert finals == ["yes please", "on monday", ""]
+
+
+async def told(stream: SttStream, kind: str) -> SttResult:
+    async with asyncio.timeout(30):
+        async for result in stream:
+            if result.type == kind:
+                return result
+    raise AssertionError(f"the stream ended without a {kind} result")
+
+
+async def test_what_a_flush_would_answer_can_be_asked_and_the_segment_goes_on(speech: SpeechServer) -> None:
+    stt = speech.stt()
+    first, second = telephone("yes please"), telephone("on monday")
+    async with stt.stream() as stream:
+        await stream.preflight()
+        assert (await told(stream, "preflight")).text == ""
+        await stream.push(first)
+        await stream.preflight()
+        assert (await told(stream, "preflight")).text == "yes please"
+        await stream.push(second)
+        await stream.preflight()
+        foreseen = await told(stream, "preflight")
+        await stream.push(bytes(3_200))
+        await stream.flush()
+        final = await told(stream, "final")
+        assert final.text == foreseen.text == "yes please on monday"
+        assert final.words == foreseen.words
+        await stream.preflight()
+        assert (await told(stream, "preflight")).text == ""  # of the next segment, which has no words yet
+    await stt.close()
 
 
 def silence() -> bytes:

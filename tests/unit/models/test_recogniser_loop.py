@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from models.stt import loop as loops
 from models.stt.loop import RecogniserLoop, Request
-from models.stt.protocol import Control
+from models.stt.protocol import Control, Piece
 
 
 class Stream:
@@ -47,6 +48,10 @@ class Engine:
 
     def pieces(self, stream: Stream) -> list[Any]:
         return []
+
+    def preflight(self, stream: Stream) -> list[Piece]:
+        assert not self.has_work(stream), "asked before all was heard"
+        return [Piece("\u2581foreseen", 40, 0.9)]
 
     def step(self, streams: list[Stream]) -> list[Stream]:
         if not self.go.wait(0.01):
@@ -87,11 +92,17 @@ def say(engine: Engine) -> Iterator[Say]:
     loop.start()
 
     def submit(
-        sequence: int, *, seconds: int = 1, start: bool = False, end: bool = False, flush: bool = False
+        sequence: int,
+        *,
+        seconds: int = 1,
+        start: bool = False,
+        end: bool = False,
+        flush: bool = False,
+        preflight: bool = False,
     ) -> Reply:
         reply = Reply()
         pcm = np.zeros(seconds * 16_000, np.int16)
-        loop.submit(Request(sequence, start, end, pcm, Control(flush=flush), reply))
+        loop.submit(Request(sequence, start, end, pcm, Control(flush=flush, preflight=preflight), reply))
         return reply
 
     try:
@@ -143,3 +154,36 @@ def test_a_silent_clients_place_is_given_to_a_newcomer(
     still = say(2, seconds=0)
     assert still.over.wait(30)
     assert not still.failure
+
+
+def test_what_a_flush_would_answer_is_told_when_all_before_it_is_heard(engine: Engine, say: Say) -> None:
+    say(1, start=True)
+    asked = say(1, preflight=True)
+    assert not asked.over.wait(0.3)
+    engine.go.set()
+    assert asked.over.wait(30)
+    (result,) = asked.results
+    assert json.loads(result)["type"] == "preflight"
+    assert json.loads(result)["text"] == "foreseen"
+    flushed = say(1, flush=True)
+    assert flushed.over.wait(30)
+    assert json.loads(flushed.results[0])["type"] == "final"
+
+
+def test_a_flush_overtakes_what_would_have_foretold_it(engine: Engine, say: Say) -> None:
+    say(1, start=True)
+    asked, flushed = say(1, preflight=True), say(1, flush=True)
+    assert asked.over.wait(30)
+    assert asked.results == []
+    assert asked.failure == ""
+    engine.go.set()
+    assert flushed.over.wait(30)
+    assert [json.loads(result)["type"] for result in flushed.results] == ["final"]
+
+
+def test_a_stream_that_ends_takes_its_question_along(say: Say) -> None:
+    say(1, start=True)
+    asked, ended = say(1, preflight=True), say(1, end=True)
+    assert asked.over.wait(30)
+    assert ended.over.wait(30)
+    assert asked.results == []

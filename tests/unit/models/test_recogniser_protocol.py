@@ -35,7 +35,7 @@ def test_pieces_become_words_with_times_that_never_go_back() -> None:
 
 
 def test_a_result_without_words_is_empty_and_not_sure() -> None:
-    said = json.loads(result_json([], final=True, language="en", audio_ms=40))
+    said = json.loads(result_json([], kind="final", language="en", audio_ms=40))
     expected = {"type": "final", "text": "", "words": [], "confidence": 0.0, "language": "en", "audio_ms": 40}
     assert said == expected
 
