@@ -34,6 +34,10 @@ def nothing(_site: Site) -> None:
     """For a part that needs no preparation."""
 
 
+ALL_CALLS, WORKER, THE_REST = -10, 0, 5
+"""Niceness of parts. Below zero it needs a right; without it they all begin at zero."""
+
+
 @dataclass(frozen=True)
 class Part:
     """One supervised program.
@@ -50,8 +54,9 @@ class Part:
     prepare: Callable[[Site], None] = nothing
     provision: Callable[[Site], None] = nothing
     environment: Callable[[Site], Mapping[str, str]] = field(default=lambda _site: {})
-    media: bool = False
-    """Moves audio in real time: runs at a higher priority than the rest."""
+    niceness: int = THE_REST
+    """The audio of all calls goes before the worker, whose processes have a call each, and that before the
+    rest: a stall of the processor turns into delay and lost words."""
     stop_signal: str = "TERM"
     stop_seconds: int = 12
     ready_seconds: float = 120.0

@@ -11,7 +11,7 @@ from provisioning.lite.cache import cache_directory
 from provisioning.lite.console import CONSOLE
 from provisioning.lite.engines import ENGINE_PARTS, lite_speech_environment
 from provisioning.lite.keycloak import KEYCLOAK
-from provisioning.lite.part import Part, Site
+from provisioning.lite.part import ALL_CALLS, WORKER, Part, Site
 from provisioning.lite.servers import SERVERS
 
 
@@ -64,7 +64,7 @@ PROGRAMS = (
     Part(
         name="asterisk",
         listens=("asterisk", "asterisk_tls", "ari"),
-        media=True,
+        niceness=ALL_CALLS,
         prepare=_prepare_gateway,
         command=_gateway_command,
         probe=_gateway_probe,
@@ -97,7 +97,7 @@ PROGRAMS = (
         name="worker",
         listens=("worker",),
         needs=("livekit", "speech", "dialogue", "tool_api"),
-        media=True,
+        niceness=WORKER,
         command=_python("runtime.agent"),
         probe=_ready("worker"),
         ready_seconds=240.0,
@@ -107,7 +107,7 @@ PROGRAMS = (
         name="bridge",
         listens=("bridge", "bridge_audiosocket"),
         needs=("asterisk", "livekit", "tool_api"),
-        media=True,
+        niceness=ALL_CALLS,
         command=_python("runtime.sip"),
         probe=_ready("bridge"),
     ),

@@ -12,7 +12,7 @@ from appliance.errors import Unavailable
 from provisioning.lite import probes
 from provisioning.lite.cache import go_binary
 from provisioning.lite.object_store import ROOT_USER, provision_object_store
-from provisioning.lite.part import Part, Site
+from provisioning.lite.part import ALL_CALLS, Part, Site
 from provisioning.lite.postgres import POSTGRES
 from provisioning.lite.settings_file import read_secret, write_if_changed
 
@@ -91,7 +91,7 @@ LIVEKIT = Part(
     name="livekit",
     listens=("livekit", "livekit_rtc_tcp", "livekit_rtc_udp"),
     needs=("redis",),
-    media=True,
+    niceness=ALL_CALLS,
     prepare=_prepare_livekit,
     command=lambda site: [
         str(go_binary("livekit-server")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,9 +19,6 @@ from provisioning.lite.supervisor import Program, Supervisor
 
 OnEvent = Callable[[str, str, float], None]
 """Told of a start's progress: part, `starting` or `ready`, milliseconds since its start."""
-
-_NICE_OF_THE_REST = 5
-"""Media keeps its priority: a stall of the processor turns into delay that stays for the whole call."""
 
 _STARTS_THAT_ARE_ENOUGH = 4
 _LOG_LINES = 12
@@ -100,10 +98,10 @@ class Start:
 
     def _program(self, part: Part, priority: int) -> Program:
         site = self._site
-        niceness = [] if part.media else ["nice", "-n", str(_NICE_OF_THE_REST)]
+        niceness = part.niceness if os.geteuid() == 0 else max(part.niceness, 0)
         return Program(
             part.name,
-            [*niceness, *part.command(site)],
+            ["nice", "-n", str(niceness), *part.command(site)],
             log=site.log_path(part.name),
             priority=priority,
             environment={
