@@ -9,6 +9,7 @@ import signal
 import sys
 
 import structlog
+import uvloop
 from aiohttp import web
 
 from appliance.clients.rooms import RoomServer
@@ -24,6 +25,7 @@ from runtime.sip.health import make_app
 from runtime.sip.options import TestDesk
 from runtime.sip.parts import Parts
 from runtime.sip.reports import EndedReports, ProgressReports
+from runtime.sip.sdk_audio import SdkAudio
 from runtime.sip.service import Bridge
 from runtime.sip.sounds import Sentences
 
@@ -41,12 +43,14 @@ async def serve(settings: Settings) -> None:
         ToolApiClient.for_service(settings.tool_api) as api,
     ):
         audiosocket = AudioSocketServer()
+        sdk_audio = SdkAudio()
         parts = Parts(
             settings=settings,
             ari=ari,
             rooms=rooms,
             api=api,
             audiosocket=audiosocket,
+            sdk_audio=sdk_audio,
             channels=Channels(),
             sentences=Sentences(settings.sentences_dir),
             ended=EndedReports(api, settings.spool_dir),
@@ -65,6 +69,7 @@ async def serve(settings: Settings) -> None:
             await runner.cleanup()
             tests.close()
             await audiosocket.stop()
+            sdk_audio.close()
             log.info("bridge stopped")
 
 
@@ -93,7 +98,7 @@ def main() -> None:
         settings = load_settings()
         configure_logging(settings.telemetry, process="bridge")
         logging.getLogger("livekit").setLevel(logging.WARNING)
-        asyncio.run(serve(settings))
+        uvloop.run(serve(settings))  # ten calls are thousands of callbacks a second
     except TrunklineError as error:
         sys.exit(f"bridge: {error}")
     except OSError as error:

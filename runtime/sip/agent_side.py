@@ -14,6 +14,7 @@ from appliance.clients.rooms import RoomServer
 from appliance.clients.tool_api import ToolApiClient
 from appliance.errors import TrunklineError, Unavailable
 from runtime.sip.room_leg import RoomHandlers, RoomLeg
+from runtime.sip.sdk_audio import SdkAudio
 
 log = structlog.get_logger()
 
@@ -30,6 +31,7 @@ class AgentSide:
         self,
         rooms: RoomServer,
         api: ToolApiClient,
+        sdk: SdkAudio,
         *,
         room_url: str,
         admission: Admission,
@@ -38,6 +40,7 @@ class AgentSide:
     ) -> None:
         self._rooms = rooms
         self._api = api
+        self._sdk = sdk
         self._room_url = room_url
         self._admission = admission
         self._attributes = dict(attributes)
@@ -61,7 +64,7 @@ class AgentSide:
         )
 
     async def _join(self) -> None:
-        leg = RoomLeg(self._handlers)
+        leg = RoomLeg(self._sdk, self._handlers)
         self._leg = leg
         await leg.join(self._room_url, self._admission.participant_token, self._attributes)
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import structlog
@@ -113,8 +113,7 @@ class AudioSocketConnection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods alone
         self._server.opened(self)
         self._identity_timer = asyncio.get_running_loop().call_later(
             _IDENTITY_TIMEOUT_SECONDS, self._refuse, "it did not say who it is"

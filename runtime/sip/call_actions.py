@@ -67,7 +67,7 @@ class CallActions:
         self._ladder = ladder
         self._admission: Admission | None = None
         self._room: AgentSide | None = None
-        self.media = Media(self._capture)
+        self.media = Media(parts.sdk_audio, self._capture)
         self._watch = MediaWatch(parts.ari)
         self._speaker = Speaker(self.media, parts.sentences, tasks)
         self._recovery: asyncio.Task[None] | None = None
@@ -101,6 +101,7 @@ class CallActions:
         self._room = AgentSide(
             self._parts.rooms,
             self._parts.api,
+            self._parts.sdk_audio,
             room_url=self._parts.settings.rooms.url,
             admission=admission,
             attributes=room_attributes(self._leg, admission),

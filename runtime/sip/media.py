@@ -17,6 +17,7 @@ import numpy as np
 from livekit import rtc
 
 from runtime.sip.audiosocket import AudioSocketConnection
+from runtime.sip.sdk_audio import SdkAudio
 from runtime.sip.sounds import FRAME_BYTES, FRAME_MS, SAMPLE_RATE_HZ, SILENCE
 
 _ROOM_FRAME_BYTES: Final = FRAME_BYTES // 2
@@ -47,9 +48,10 @@ class MediaStatistics:
 class Media:
     """Made at the beginning of the call, closed at its end; the two sides may come, go and be replaced."""
 
-    def __init__(self, capture: Callable[[bytes], Awaitable[None]]) -> None:
+    def __init__(self, sdk: SdkAudio, capture: Callable[[bytes], Awaitable[None]]) -> None:
         self.statistics = MediaStatistics()
         self.held = False
+        self._sdk = sdk
         self._capture = capture
         self._connection: AudioSocketConnection | None = None
         self._from_phone: deque[bytes] = deque(maxlen=_MAX_QUEUED_FRAMES)
@@ -162,21 +164,14 @@ class Media:
     # Agent to telephone
 
     async def _hear_agent(self, track: rtc.RemoteAudioTrack) -> None:
-        stream = rtc.AudioStream(
-            track,
-            sample_rate=SAMPLE_RATE_HZ,
-            num_channels=1,
-            frame_size_ms=FRAME_MS,
-            capacity=_MAX_QUEUED_FRAMES,
-        )
-        try:
+        async with self._sdk.stream(
+            track, rate_hz=SAMPLE_RATE_HZ, frame_ms=FRAME_MS, most_frames=_MAX_QUEUED_FRAMES
+        ) as stream:
             async for event in stream:
                 if len(self._agent_frames) == self._agent_frames.maxlen:
                     self.statistics.to_phone_dropped += 1
                 self._agent_frames.append(bytes(event.frame.data))
                 self._agent_wake.set()
-        finally:
-            await stream.aclose()
 
     async def _pump_to_phone(self) -> None:
         """Sends an agent's frame as soon as it is there, and own sounds or silence every 20 ms.

@@ -11,6 +11,7 @@ from runtime.sip.ari import AriClient
 from runtime.sip.audiosocket import AudioSocketServer
 from runtime.sip.channels import Channels
 from runtime.sip.reports import EndedReports, ProgressReports
+from runtime.sip.sdk_audio import SdkAudio
 from runtime.sip.sounds import Sentences
 
 
@@ -23,6 +24,7 @@ class Parts:
     rooms: RoomServer
     api: ToolApiClient
     audiosocket: AudioSocketServer
+    sdk_audio: SdkAudio
     channels: Channels
     sentences: Sentences
     ended: EndedReports

@@ -16,6 +16,7 @@ import structlog
 from livekit import rtc
 
 from appliance.errors import Unavailable
+from runtime.sip.sdk_audio import SdkAudio
 
 log = structlog.get_logger()
 
@@ -54,7 +55,8 @@ class RoomHandlers:
 class RoomLeg:
     """Join once, leave once. Every method but `leave` raises Unavailable when the room does not answer."""
 
-    def __init__(self, handlers: RoomHandlers) -> None:
+    def __init__(self, sdk: SdkAudio, handlers: RoomHandlers) -> None:
+        self._sdk = sdk
         self._handlers = handlers
         self._room = rtc.Room()
         self._source: rtc.AudioSource | None = None
@@ -113,7 +115,7 @@ class RoomLeg:
         if self._source is None or self._left:
             return
         try:
-            await self._source.capture_frame(rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // 2))
+            await self._sdk.capture(self._source, rtc.AudioFrame(pcm, SAMPLE_RATE_HZ, 1, len(pcm) // 2))
         except Exception as error:  # a room that is being lost; its loss is told by its own event
             log.debug("the room took no audio", reason=type(error).__name__)
 
