@@ -65,6 +65,29 @@ async def test_words_have_times_and_segments_go_on_in_one_stream(triton: TritonP
     assert all(0 < word.confidence <= 1 for final in finals for word in final.words)
 
 
+async def test_what_a_flush_would_answer_is_told_and_changes_nothing(triton: TritonProcess) -> None:
+    client = client_of(triton.address)
+    pcm = pcm_of(Spoken("i would like to book an appointment please", "flite:slt", 1.0))
+    plain = await hear(client, pcm)
+    pause = len(pcm) // 2 // 640 * 640  # somewhere in the middle of a word
+    async with asyncio.timeout(PATIENCE_SECONDS), client.stream() as stream:
+        foretold = []
+        for part in (pcm[:pause], pcm[pause:]):
+            await stream.push(part)
+            await stream.preflight()
+            while (result := await anext(stream)).type != "preflight":
+                assert result.type == "interim"
+            foretold.append(result.text)
+        await stream.flush()
+        while (final := await anext(stream)).type != "final":
+            pass
+    await client.close()
+    assert foretold[0]
+    assert plain.text.startswith(foretold[0].split()[0])
+    assert foretold[1] == final.text == plain.text
+    assert final.words == plain.words
+
+
 async def test_what_is_served_is_told(triton: TritonProcess) -> None:
     async with grpc.aio.insecure_channel(triton.address) as channel:
         stub = kserve.services.GRPCInferenceServiceStub(channel)
