@@ -101,6 +101,8 @@ class ChatEngine:
             api_key=api_key or "none",
             max_retries=0,
             timeout=openai.Timeout(patience.whole, connect=2.0),
+            # Reading the system's certificates blocks the loop, and plain HTTP on loopback needs none.
+            http_client=openai.DefaultAsyncHttpxClient(verify=base_url.startswith("https://")),
         )
 
     async def answer(

@@ -34,7 +34,7 @@ def nothing(_site: Site) -> None:
     """For a part that needs no preparation."""
 
 
-ALL_CALLS, WORKER, THE_REST = -10, 0, 5
+ALL_CALLS, CALL_PATH, THE_REST = -10, 0, 5
 """Niceness of parts. Below zero it needs a right; without it they all begin at zero."""
 
 
@@ -55,8 +55,8 @@ class Part:
     provision: Callable[[Site], None] = nothing
     environment: Callable[[Site], Mapping[str, str]] = field(default=lambda _site: {})
     niceness: int = THE_REST
-    """The audio of all calls goes before the worker, whose processes have a call each, and that before the
-    rest: a stall of the processor turns into delay and lost words."""
+    """What carries the audio of all calls goes before what a call waits for (worker, tool API, database), and
+    that before the rest: a stall of the processor turns into delay and lost words."""
     stop_signal: str = "TERM"
     stop_seconds: int = 12
     ready_seconds: float = 120.0

@@ -23,9 +23,7 @@ _log = structlog.get_logger(__name__)
 
 _VAD_SILENCE_SECONDS = 0.25
 """The least that the end-of-turn model of the framework works with."""
-_IN_CALL, _WARMING = -5, 5
-"""Added to the process' niceness. Loading the turn models takes seconds of processor time, of which the calls
-in progress must not notice anything."""
+_PRIORITY = -5
 
 
 def prewarm(process: JobProcess) -> None:
@@ -34,7 +32,8 @@ def prewarm(process: JobProcess) -> None:
     configure_logging(settings.telemetry, process="worker-call")
     for chatty in ("httpx2", "livekit"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    process.userdata["niceness_in_call"] = _warm_behind_the_calls()
+    with contextlib.suppress(OSError):  # media goes before the rest only where we may ask for it
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + _PRIORITY)
     process.userdata["settings"] = settings
     # Making an HTTP client reads the system's certificates, which would stall the loop of a call.
     process.userdata["language"] = LanguageModel.from_settings(settings.language)
@@ -42,25 +41,6 @@ def prewarm(process: JobProcess) -> None:
         vad=inference.VAD(model="silero", min_silence_duration=_VAD_SILENCE_SECONDS),
         end_of_turn=inference.TurnDetector(version="v1-mini"),
     )
-
-
-def _warm_behind_the_calls() -> int | None:
-    """Lowers this process' priority until it takes a call; the niceness that it then has. None where it may
-    not raise its priority again: it keeps the one that it has."""
-    niceness = os.getpriority(os.PRIO_PROCESS, 0)
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, niceness + _IN_CALL)
-    except OSError:
-        return None
-    _set_niceness(niceness + _WARMING)
-    return niceness + _IN_CALL
-
-
-def _set_niceness(niceness: int) -> None:
-    """Of all threads of this process: each has its own, and what they start inherits it."""
-    for thread in os.listdir("/proc/self/task"):
-        with contextlib.suppress(OSError):  # it has just ended
-            os.setpriority(os.PRIO_PROCESS, int(thread), niceness)
 
 
 async def take_call(job: JobContext) -> None:
@@ -73,8 +53,6 @@ async def take_call(job: JobContext) -> None:
         job.shutdown("not a call")
         return
     structlog.contextvars.bind_contextvars(call_id=str(metadata.call_id), attempt=metadata.attempt)
-    if (niceness := job.proc.userdata["niceness_in_call"]) is not None:
-        _set_niceness(niceness)
     speech = settings.speech
     engines = Engines(
         recogniser=SpeechToText(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -115,6 +117,31 @@ async def test_an_answer_comes_in_pieces_with_its_usage(scripted: str) -> None:
     assert isinstance(last, Finished)
     assert (last.reason, last.served_by) == ("stop", "main")
     assert last.prompt_tokens > 0
+
+
+FIRST_ANSWER = """
+import asyncio, importlib, sys
+from appliance.clients.language import LanguageModel
+from runtime.agent.server import IMPORTED_EARLY
+import runtime.agent.job
+for name in IMPORTED_EARLY:
+    importlib.import_module(name)
+async def answer():
+    model = LanguageModel(sys.argv[1], "scripted", first_token_timeout_seconds=30.0)
+    before = set(sys.modules)
+    messages = [{"role": "system", "content": sys.argv[2]}, {"role": "user", "content": "hello"}]
+    assert [event async for event in model.stream(messages, tools=[], max_tokens=100)]
+    await model.close()
+    print(*(set(sys.modules) - before))
+asyncio.run(answer())
+"""
+
+
+def test_the_first_answer_of_a_call_imports_nothing(scripted: str) -> None:
+    """What is imported in a call stalls its audio; the worker's processes have it from the start."""
+    command = [sys.executable, "-c", FIRST_ANSWER, scripted, SYSTEM]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == []
 
 
 async def test_a_tool_call_comes_whole_and_checked(scripted: str) -> None:
