@@ -34,7 +34,7 @@ def nothing(_site: Site) -> None:
     """For a part that needs no preparation."""
 
 
-ALL_CALLS, CALL_PATH, THE_REST = -10, 0, 5
+ALL_CALLS, AWAITED_BY_CALLS, THE_REST = -10, 0, 5
 """Niceness of parts. Below zero it needs a right; without it they all begin at zero."""
 
 

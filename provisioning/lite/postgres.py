@@ -15,7 +15,7 @@ from appliance.database.migrate import upgrade
 from appliance.database.provision import create_database
 from appliance.errors import Unavailable
 from provisioning.lite import probes
-from provisioning.lite.part import CALL_PATH, Part, Site
+from provisioning.lite.part import AWAITED_BY_CALLS, Part, Site
 from provisioning.lite.seed import seed
 from provisioning.lite.settings_file import read_secret, write_private
 
@@ -161,7 +161,7 @@ def _probe(site: Site) -> Callable[[], None]:
 POSTGRES = Part(
     name="postgres",
     listens=("postgres",),
-    niceness=CALL_PATH,
+    niceness=AWAITED_BY_CALLS,
     prepare=_prepare,
     command=lambda site: _unprivileged(site, [str(_programs() / "postgres"), "-D", str(_data(site))]),
     probe=_probe,

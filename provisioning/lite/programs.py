@@ -11,7 +11,7 @@ from provisioning.lite.cache import cache_directory
 from provisioning.lite.console import CONSOLE
 from provisioning.lite.engines import ENGINE_PARTS, lite_speech_environment
 from provisioning.lite.keycloak import KEYCLOAK
-from provisioning.lite.part import ALL_CALLS, CALL_PATH, Part, Site
+from provisioning.lite.part import ALL_CALLS, AWAITED_BY_CALLS, Part, Site
 from provisioning.lite.servers import SERVERS
 
 
@@ -90,7 +90,7 @@ PROGRAMS = (
         name="tool_api",
         listens=("tool_api",),
         needs=("postgres",),
-        niceness=CALL_PATH,
+        niceness=AWAITED_BY_CALLS,
         command=_python("runtime.tool_api"),
         probe=_ready("tool_api"),
     ),
@@ -98,7 +98,7 @@ PROGRAMS = (
         name="worker",
         listens=("worker",),
         needs=("livekit", "speech", "dialogue", "tool_api"),
-        niceness=CALL_PATH,
+        niceness=AWAITED_BY_CALLS,
         command=_python("runtime.agent"),
         probe=_ready("worker"),
         ready_seconds=240.0,
