@@ -77,7 +77,7 @@ def beyond_overlap_ms(turn: dict[str, Any], delays: Delays) -> float | None:
     if (waits := _waits_ms(turn)) is None:
         return None
     decided, doubted = waits
-    chains = (decided + delays.stt_ms, decided + doubted, PAUSE_MS + delays.sum_ms)
+    chains = (VAD_SILENCE_MS + delays.stt_ms, decided + doubted, PAUSE_MS + delays.sum_ms)
     return turn["latency_ms"] - max(chains)
 
 

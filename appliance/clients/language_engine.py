@@ -102,7 +102,9 @@ class ChatEngine:
             max_retries=0,
             timeout=openai.Timeout(patience.whole, connect=2.0),
             # Reading the system's certificates blocks the loop, and plain HTTP on loopback needs none.
-            http_client=openai.DefaultAsyncHttpxClient(verify=base_url.startswith("https://")),
+            http_client=openai.DefaultAsyncHttpxClient(
+                verify=not base_url.lower().startswith("http://"), follow_redirects=False
+            ),
         )
 
     async def answer(

@@ -106,7 +106,8 @@ class Recogniser:
             return
         self._piece.append(frame)
         self._silence_run = 0 if speech else self._silence_run + 1
-        if speech:
+        self._speech_run = self._speech_run + 1 if speech else 0
+        if self._speech_run >= _START_FRAMES:
             self._foreseen = None
         if self._silence_run >= _TAIL_FRAMES or len(self._piece) >= _MAX_PIECE_FRAMES:
             self._end_piece()

@@ -234,18 +234,17 @@ class RecogniserLoop:
 
     def _preflights(self) -> None:
         """Answers what a final result would be, where all audio that came before the question is heard."""
-        for sequence, session in list(self._sessions.items()):
+        for session in self._sessions.values():
             reply = session.preflight
             if reply is None or self._engine.has_work(session.stream):
                 continue
+            session.preflight = None
             try:
                 pieces = self._engine.preflight(session.stream)
-            except _FAILURES as error:
-                _log.error("recogniser failed", error=type(error).__name__, streams=1)
-                self._close(sequence, "unavailable", "The recogniser failed on this audio.")
-                continue
-            session.preflight = None
-            reply.result(self._said(session, pieces, "preflight"))
+            except _FAILURES as error:  # of a copy: the stream itself is as it was
+                _log.warning("nothing was foreseen", error=type(error).__name__)
+            else:
+                reply.result(self._said(session, pieces, "preflight"))
             reply.done()
 
     def _ended(self, sequence: int, session: _Session) -> None:

@@ -46,6 +46,8 @@ Engine = Literal["stt", "llm", "tts"]
 _NO_RETRY = APIConnectOptions(max_retry=0, timeout=5.0)
 _FALSE_INTERRUPTION_SECONDS = 1.2
 _MAX_TOOL_STEPS = 5
+_MAX_ATTEMPTS = 10
+"""Answers that are begun in one turn: one for each pause in which the words are others."""
 _FRAME_BYTES = TTS_SAMPLE_RATE_HZ // 50 * 2
 
 
@@ -125,7 +127,7 @@ class Conversation:
                 on_first_token=lambda: self._mark("llm_first_token"),
             ),
             tts=RemoteTTS(engines.voice, voice=snapshot.voice, language=snapshot.language, mark=self._mark),
-            vad=PauseDetector(models.vad, self._recogniser.pause_begins),
+            vad=PauseDetector(models.vad, self._recogniser.pause),
             turn_handling={
                 "turn_detection": EndOfTurn(models.end_of_turn, lambda: self._turn_text),
                 "endpointing": {
@@ -140,7 +142,11 @@ class Conversation:
                     "false_interruption_timeout": _FALSE_INTERRUPTION_SECONDS,
                     "resume_false_interruption": True,
                 },
-                "preemptive_generation": {"enabled": True, "preemptive_tts": True},
+                "preemptive_generation": {
+                    "enabled": True,
+                    "preemptive_tts": True,
+                    "max_retries": _MAX_ATTEMPTS,
+                },
             },
             max_tool_steps=_MAX_TOOL_STEPS,
             user_away_timeout=None,

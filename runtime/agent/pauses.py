@@ -18,9 +18,10 @@ _WINDOW_SECONDS = 0.032
 
 
 class PauseDetector(vad.VAD):
-    """`detector` with `on_pause` beside it, once for each pause; every event of the detector is passed on."""
+    """`detector` with `on_pause` beside it, told when a pause begins (True) and ends (False); every event of
+    the detector is passed on."""
 
-    def __init__(self, detector: inference.VAD, on_pause: Callable[[], None]) -> None:
+    def __init__(self, detector: inference.VAD, on_pause: Callable[[bool], None]) -> None:
         super().__init__(capabilities=detector.capabilities)
         self._detector = detector
         self._on_pause = on_pause
@@ -48,7 +49,7 @@ class PauseDetector(vad.VAD):
 class _Stream(vad.VADStream):
     """A stream of the framework's own, whose events are looked at on their way."""
 
-    def __init__(self, detector: inference.VAD, on_pause: Callable[[], None]) -> None:
+    def __init__(self, detector: inference.VAD, on_pause: Callable[[bool], None]) -> None:
         self._events = detector.stream()
         self._on_pause = on_pause
         self._pausing = False
@@ -84,7 +85,7 @@ class _Stream(vad.VADStream):
             # The event counts the silence before its own window.
             silent = event.raw_accumulated_silence
             pausing = event.speaking and silent >= PAUSE_SECONDS - _WINDOW_SECONDS
-            if pausing and not self._pausing:
-                self._on_pause()
-            self._pausing = pausing
+            if pausing is not self._pausing:
+                self._pausing = pausing
+                self._on_pause(pausing)
         return event

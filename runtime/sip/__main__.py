@@ -9,7 +9,6 @@ import signal
 import sys
 
 import structlog
-import uvloop
 from aiohttp import web
 
 from appliance.clients.rooms import RoomServer
@@ -98,7 +97,7 @@ def main() -> None:
         settings = load_settings()
         configure_logging(settings.telemetry, process="bridge")
         logging.getLogger("livekit").setLevel(logging.WARNING)
-        uvloop.run(serve(settings))  # ten calls are thousands of callbacks a second
+        asyncio.run(serve(settings))
     except TrunklineError as error:
         sys.exit(f"bridge: {error}")
     except OSError as error:

@@ -12,11 +12,13 @@ import struct
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
 import structlog
 from typing_extensions import override
+
+from runtime.sip.sounds import FRAME_MS, SILENCE
 
 log = structlog.get_logger()
 
@@ -32,6 +34,8 @@ _HEADER: Final = struct.Struct(">BH")
 MAX_PAYLOAD_BYTES: Final = 8192
 """No frame of Asterisk's is longer than 20 ms at 192 kHz."""
 _IDENTITY_TIMEOUT_SECONDS: Final = 5.0
+_UNATTENDED_FRAMES: Final = 500
+"""10 s of silence for a connection that nobody takes; making a call's audio takes 5 s at most."""
 _MAX_UNSENT_BYTES: Final = 3200
 """100 ms; what Asterisk does not take by then is dropped, so that a stall does not stay as delay."""
 
@@ -85,13 +89,16 @@ class AudioSocketConnection(asyncio.Protocol):
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self._identity_timer: asyncio.TimerHandle | None = None
+        self._feeding: asyncio.TimerHandle | None = None
         self._identity: UUID | None = None
         self._on_audio: Callable[[bytes], None] | None = None
         self._on_closed: Callable[[], None] | None = None
         self.dropped_frames = 0
 
     def attach(self, on_audio: Callable[[bytes], None], on_closed: Callable[[], None]) -> None:
-        """From now on audio goes to `on_audio`. A connection that is closed already says so at once."""
+        """From now on audio goes to `on_audio`, and the owner sends. A connection that is closed already says
+        so at once."""
+        self._stop_feeding()
         self._on_audio, self._on_closed = on_audio, on_closed
         if self._transport is None:
             self._say_closed()
@@ -113,7 +120,8 @@ class AudioSocketConnection(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its methods alone
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
         self._server.opened(self)
         self._identity_timer = asyncio.get_running_loop().call_later(
             _IDENTITY_TIMEOUT_SECONDS, self._refuse, "it did not say who it is"
@@ -147,8 +155,24 @@ class AudioSocketConnection(asyncio.Protocol):
         self._identity = UUID(bytes=frame.payload)
         if self._identity_timer is not None:
             self._identity_timer.cancel()
-        if not self._server.identified(self._identity, self):
+        if self._server.identified(self._identity, self):
+            self._feed(_UNATTENDED_FRAMES)
+        else:
             self._refuse("nobody expects it")
+
+    def _feed(self, frames: int) -> None:
+        """Sends silence until the connection has an owner. Asterisk keeps the channel locked while it waits
+        for a frame, and whoever lists the channels then waits for that lock: all calls would stand still."""
+        if frames == 0:
+            self._refuse("nobody took it")
+            return
+        self.send(SILENCE)
+        self._feeding = asyncio.get_running_loop().call_later(FRAME_MS / 1000, self._feed, frames - 1)
+
+    def _stop_feeding(self) -> None:
+        if self._feeding is not None:
+            self._feeding.cancel()
+            self._feeding = None
 
     def _refuse(self, reason: str) -> None:
         if self._transport is not None:
@@ -158,6 +182,7 @@ class AudioSocketConnection(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._stop_feeding()
         if self._identity_timer is not None:
             self._identity_timer.cancel()
         self._server.closed(self)
@@ -202,11 +227,16 @@ class AudioSocketServer:
 
     @contextmanager
     def expecting(self, identity: UUID) -> Generator[asyncio.Future[AudioSocketConnection]]:
-        """While this context lasts, the connection that names `identity` is let in."""
+        """While this context lasts, the connection that names `identity` is let in; it is closed when the
+        context ends by an error."""
         future: asyncio.Future[AudioSocketConnection] = asyncio.get_running_loop().create_future()
         self._expected[identity] = future
         try:
             yield future
+        except BaseException:
+            if future.done() and not future.cancelled():
+                future.result().close()
+            raise
         finally:
             self._expected.pop(identity, None)
             if not future.done():

@@ -88,9 +88,9 @@ class Switchboard:
                         self._bridge = bridge
                         await self._ari.create_bridge(bridge)
                     connection = await arriving
-                # Before its own StasisStart the channel cannot be added (422).
-                await entered.wait()
-                await self._ari.add_to_bridge(self._bridge, external)
+                    # Before its own StasisStart the channel cannot be added (422).
+                    await entered.wait()
+                    await self._ari.add_to_bridge(self._bridge, external)
         except TimeoutError:
             raise Unavailable("Asterisk did not connect the call's audio in time.") from None
         return connection

@@ -57,10 +57,11 @@ class RemoteSTT(stt.STT[Any]):
         self.on_final = on_final
         self._current: _Stream | None = None
 
-    def pause_begins(self) -> None:
-        """The caller may have finished: the answer to what was said so far is begun."""
+    def pause(self, on: bool) -> None:
+        """The caller pauses and may have finished: the answer to what was said so far is begun. Or he goes
+        on."""
         if self._current is not None:
-            self._current.ask_ahead()
+            self._current.pause(on)
 
     def pause_heard(self) -> None:
         """The caller has fallen silent: what was said is recognised while the end of the turn is decided."""
@@ -113,9 +114,13 @@ class _Stream(stt.RecognizeStream):
         """What each of the marks means that stand among the audio."""
         self.flushed_early = False
         """What the caller has said so far has been flushed already."""
+        self._pausing = False
+        self._foreseen = ""
+        """The words with which the answer was begun; empty when it was not, or they are wrong by now."""
 
-    def ask_ahead(self) -> None:
-        if not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
+    def pause(self, on: bool) -> None:
+        self._pausing = on
+        if on and not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
             self._mark("preflight")
 
     def flush_early(self) -> None:
@@ -186,16 +191,24 @@ class _Stream(stt.RecognizeStream):
             if text and self._parent.agent_has_the_floor() and is_backchannel(text):
                 text = ""
             if result.type == "final":
+                self._foreseen = ""
                 if text:
                     self._parent.on_final(result)
                 self._send(stt.SpeechEventType.FINAL_TRANSCRIPT, result, text)
-            elif text:
-                kind = stt.SpeechEventType
-                self._send(
-                    kind.PREFLIGHT_TRANSCRIPT if result.type == "preflight" else kind.INTERIM_TRANSCRIPT,
-                    result,
-                    text,
-                )
+            elif text and result.type == "preflight":
+                self._foresee(result, text)
+            elif text and not (self._foreseen and self._pausing):
+                # Other words than those foreseen end the answer that was begun with them: only when the
+                # caller goes on, and not when a rougher result comes late.
+                if text != self._foreseen:
+                    self._foreseen = ""
+                self._send(stt.SpeechEventType.INTERIM_TRANSCRIPT, result, text)
+
+    def _foresee(self, result: SttResult, text: str) -> None:
+        """Begins the answer, unless it is begun with these words already or the agent still speaks."""
+        if text != self._foreseen and not self._parent.agent_has_the_floor():
+            self._foreseen = text
+            self._send(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, result, text)
 
     def _send(self, kind: stt.SpeechEventType, result: SttResult, text: str) -> None:
         data = stt.SpeechData(

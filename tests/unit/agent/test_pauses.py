@@ -32,7 +32,8 @@ def silence(seconds: float) -> bytes:
 async def events(pcm: bytes, told: list[str]) -> None:
     """Notes in `told` what the detector says of the audio, and each pause."""
     detector = PauseDetector(
-        inference.VAD(model="silero", min_silence_duration=0.25), lambda: told.append("pause")
+        inference.VAD(model="silero", min_silence_duration=0.25),
+        lambda on: told.append("pause" if on else "goes on"),
     )
     stream = detector.stream()
     for start in range(0, len(pcm), 2 * FRAME_SAMPLES):
@@ -50,15 +51,15 @@ async def events(pcm: bytes, told: list[str]) -> None:
 async def test_a_pause_is_told_once_and_before_the_end_of_the_speech() -> None:
     told: list[str] = []
     await events(line(0.5, "yes please", 1.5, "on monday", 1.5), told)
-    heard = [what for what in told if what != "pause"]
+    heard = [what for what in told if what.endswith("speech")]
     assert heard == ["start_of_speech", "end_of_speech"] * 2
     for end in (at for at, what in enumerate(told) if what == "end_of_speech"):
         assert told[end - 1] == "pause"
     assert told[0] == "start_of_speech", "nobody pauses who has not begun"
-    assert told[-1] == "end_of_speech", "silence after the end is no pause"
+    assert told.count("pause") == told.count("goes on"), "silence after the end is no pause"
 
 
 def test_the_framework_learns_what_it_compares() -> None:
-    detector = PauseDetector(inference.VAD(model="silero", min_silence_duration=0.3), lambda: None)
+    detector = PauseDetector(inference.VAD(model="silero", min_silence_duration=0.3), lambda _on: None)
     assert detector.min_silence_duration == 0.3
     assert (detector.model, detector.provider) == ("silero", "livekit-local-inference")
