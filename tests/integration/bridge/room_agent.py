@@ -142,6 +142,7 @@ class Agents:
         self.becomes_ready = True
         """Whether the agents that join from now on say that they are ready."""
         self._seen: set[str] = set()
+        self._ending = False
         self._api: api.LiveKitAPI | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -155,6 +156,9 @@ class Agents:
     async def __aexit__(self, *_: object) -> None:
         assert self._task is not None
         assert self._api is not None
+        # Not cancelled in a connect: the native side takes that for a panic, and the SDK ends the process.
+        self._ending = True
+        await asyncio.wait({self._task}, timeout=30)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.gather(*(agent.leave() for agent in self.all), return_exceptions=True)
@@ -178,14 +182,14 @@ class Agents:
 
     async def _serve(self) -> None:
         assert self._api is not None
-        while True:
+        while not self._ending:
             for name in await self.rooms():
                 try:
                     dispatches = await self._api.agent_dispatch.list_dispatch(name)
                 except api.TwirpError:
                     continue  # the room has just been deleted
                 for dispatch in dispatches:
-                    if dispatch.id not in self._seen:
+                    if dispatch.id not in self._seen and not self._ending:
                         self._seen.add(dispatch.id)
                         await self._join(name, json.loads(dispatch.metadata))
             await asyncio.sleep(0.1)
