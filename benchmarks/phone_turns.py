@@ -31,8 +31,6 @@ from provisioning.lite.receptionist import receptionist
 DEFAULT_BASE = 19000
 VAD_SILENCE_MS = 250.0
 """The worker's voice activity detector ends speech after so much silence (runtime/agent/job.py)."""
-
-
 PAUSE_MS = 128.0
 """Silence after which the engines begin (runtime/agent/pauses.py)."""
 
@@ -68,7 +66,7 @@ def overhead_ms(turn: dict[str, Any], delays: Delays) -> float | None:
     if (waits := _waits_ms(turn)) is None:
         return None
     decided, doubted = waits
-    return turn["latency_ms"] - max(decided + doubted, decided + delays.sum_ms)
+    return turn["latency_ms"] - decided - max(doubted, delays.sum_ms)
 
 
 def beyond_overlap_ms(turn: dict[str, Any], delays: Delays) -> float | None:

@@ -80,9 +80,10 @@ def check_passphrase(passphrase: str) -> str:
 def _keys(passphrase: str, header: Header, header_bytes: bytes) -> _Keys:
     salt = base64.b64decode(header.salt, validate=True)
     key = Scrypt(salt=salt, length=_KEY_BYTES, n=header.scrypt_cost, r=8, p=1).derive(passphrase.encode())
-    info = b"trunkline/1/backup/" + sha256(header_bytes).digest()
+    backup = sha256(header_bytes).digest()
+    info = b"trunkline/1/backup/" + backup
     derived = HKDF(SHA256(), _KEY_BYTES + _CHECK_BYTES, salt=None, info=info).derive(key)
-    return _Keys(FrameCipher(derived[:_KEY_BYTES], sha256(header_bytes).digest()), derived[_KEY_BYTES:])
+    return _Keys(FrameCipher(derived[:_KEY_BYTES], backup), derived[_KEY_BYTES:])
 
 
 def read_header(source: BinaryIO) -> tuple[Header, bytes]:

@@ -18,10 +18,8 @@ import numpy as np
 
 from appliance.errors import IntegrityError
 from appliance.recordings.container import ChunkCipher, Header
-from appliance.security.frames import TAG_BYTES
+from appliance.security.frames import FINAL, TAG_BYTES, U32
 
-_FINAL = 1 << 31
-_U32 = struct.Struct(">I")
 WAV_HEADER_BYTES = 44
 _FULL_SCALE = 32768
 
@@ -119,11 +117,11 @@ def _places(file: BinaryIO, cipher: ChunkCipher) -> list[_Chunk]:
     chunks: list[_Chunk] = []
     plain_bytes = 0
     while True:
-        word = file.read(_U32.size)
-        if len(word) < _U32.size:
+        word = file.read(U32.size)
+        if len(word) < U32.size:
             raise IntegrityError("The recording ends too early.", remedy="Restore it from a backup.")
-        (length,) = _U32.unpack(word)
-        final, length = bool(length & _FINAL), length & ~_FINAL
+        (length,) = U32.unpack(word)
+        final, length = bool(length & FINAL), length & ~FINAL
         if length < TAG_BYTES:
             raise IntegrityError("The recording was altered.", remedy="Restore it from a backup.")
         if final:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 TAG_BYTES = 16
 U32 = struct.Struct(">I")
-_FINAL = 1 << 31
+FINAL = 1 << 31
+"""The flag in a frame's first word; the other bits are the length."""
 _NONCE = struct.Struct(">QI")
 
 
@@ -31,7 +32,7 @@ class FrameCipher:
         """The frame of one chunk."""
         nonce = _NONCE.pack(index, final)
         sealed = self._aead.encrypt(nonce, plain, self._context + nonce)
-        return U32.pack(len(sealed) | (_FINAL if final else 0)) + sealed
+        return U32.pack(len(sealed) | (FINAL if final else 0)) + sealed
 
     def open(self, index: int, sealed: bytes, *, final: bool) -> bytes:
         """The plain bytes. Raises cryptography's InvalidTag if the chunk is not the one that belongs here."""
@@ -48,8 +49,8 @@ def read_frame(stream: BinaryIO, most_plain_bytes: int) -> tuple[bool, bytes] | 
     if len(start) < U32.size:
         return None
     (word,) = U32.unpack(start)
-    length = word & ~_FINAL
+    length = word & ~FINAL
     if not TAG_BYTES <= length <= most_plain_bytes + TAG_BYTES:
         raise ValueError("a frame of an impossible length")
     sealed = stream.read(length)
-    return (bool(word & _FINAL), sealed) if len(sealed) == length else None
+    return (bool(word & FINAL), sealed) if len(sealed) == length else None

@@ -35,7 +35,7 @@ def nothing(_site: Site) -> None:
 
 
 ALL_CALLS, AWAITED_BY_CALLS, THE_REST = -10, 0, 5
-"""Niceness of parts. Below zero it needs a right; without it they all begin at zero."""
+"""Niceness of parts. What is below zero needs a right, and is zero without it."""
 
 
 @dataclass(frozen=True)

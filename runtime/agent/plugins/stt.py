@@ -118,13 +118,18 @@ class _Stream(stt.RecognizeStream):
         self._foreseen = ""
         """The words with which the answer was begun; empty when it was not, or they are wrong by now."""
 
+    @property
+    def _holds_news(self) -> bool:
+        """Whether the stream goes on, and something was said in it since it was flushed early."""
+        return not (self.flushed_early or self._input_ch.closed or self._event_ch.closed)
+
     def pause(self, on: bool) -> None:
         self._pausing = on
-        if on and not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
+        if on and self._holds_news:
             self._mark("preflight")
 
     def flush_early(self) -> None:
-        if not (self.flushed_early or self._input_ch.closed or self._event_ch.closed):
+        if self._holds_news:
             self._mark("flush")
             self.flushed_early = True
 

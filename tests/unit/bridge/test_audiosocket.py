@@ -181,3 +181,44 @@ async def test_a_peer_that_reads_nothing_costs_frames_not_memory(server: AudioSo
         connection.send(bytes(640))
     assert connection.dropped_frames > 0
     writer.transport.abort()
+
+
+async def test_a_connection_gets_audio_before_it_has_an_owner(server: AudioSocketServer) -> None:
+    """Asterisk keeps the channel locked while it waits for a frame (docs/adr/0200)."""
+    identity, closed = uuid4(), asyncio.Event()
+    async with asyncio.timeout(30):
+        with server.expecting(identity) as arriving:
+            reader, writer = await open_to(server)
+            writer.write(encode(IDENTITY, identity.bytes))
+            connection = await arriving
+            heard = await reader.readexactly(5 * len(encode(AUDIO_16K, SILENCE)))
+        assert [frame.kind for frame in Framer().feed(heard)] == [AUDIO_16K] * 5
+        connection.attach(lambda _: None, closed.set)
+        connection.close()
+        rest = await reader.read()
+        await closed.wait()
+    assert rest.replace(encode(AUDIO_16K, SILENCE), b"") == encode(HANGUP)
+    writer.close()
+
+
+async def test_a_connection_whose_call_is_over_is_closed(server: AudioSocketServer) -> None:
+    identity, arrived = uuid4(), asyncio.Event()
+
+    async def make_media() -> None:
+        with server.expecting(identity) as arriving:
+            await arriving
+            arrived.set()
+            await asyncio.Event().wait()  # as the channel's StasisStart, which never comes
+
+    making = asyncio.create_task(make_media())
+    await asyncio.sleep(0)
+    reader, writer = await open_to(server)
+    writer.write(encode(IDENTITY, identity.bytes))
+    async with asyncio.timeout(30):
+        await arrived.wait()
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        rest = await reader.read()
+    assert rest.replace(encode(AUDIO_16K, SILENCE), b"") == encode(HANGUP)
+    writer.close()
